@@ -1,0 +1,1 @@
+"""Benchmarks: our numbers beside the peers, in one run. `make bench`."""

@@ -1,0 +1,1 @@
+"""The code that answers requests; ships alone into a container."""

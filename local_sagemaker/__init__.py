@@ -1,0 +1,1 @@
+"""A local SageMaker: the real wire protocol, really executed, on this machine alone."""

@@ -1,0 +1,1 @@
+"""SageMaker Pipelines: which steps run, in which order. Importing this package imports nothing."""

@@ -1,0 +1,1 @@
+"""The code inside a job. No AWS here: files in, files out."""
