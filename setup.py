@@ -1,4 +1,4 @@
-"""Hands over to pyproject.toml, where the metadata lives; here for tools that still call setup.py."""
+"""Hands over to pyproject.toml, where the metadata lives, for tools that call setup.py."""
 
 from setuptools import setup
 
