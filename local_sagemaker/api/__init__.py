@@ -1,0 +1,3 @@
+"""The SageMaker API, one file per AWS resource: checks, store, start, answer. No file imports
+another.
+"""

@@ -1,0 +1,1 @@
+"""What becomes true after the API has answered: jobs, pipelines, serving."""

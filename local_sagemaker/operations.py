@@ -1,0 +1,137 @@
+"""The registry of API operations: which there are, which members each supports, and how one is
+called.
+
+A handler is `fn(plane, request) -> answer`, registered under AWS's name. A name that AWS does not
+have, or a member that the operation does not have, fails at import. What is not registered is
+refused by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from local_sagemaker import wire
+from local_sagemaker.errors import ApiError, conflict, validation
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Duplicate
+
+Body = dict[str, Any]
+Handler = Callable[[Plane, Body], Body]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One supported API operation; `supports` None means every member."""
+
+    name: str
+    handler: Handler
+    supports: frozenset[str] | None
+    kept: frozenset[str]
+
+
+OPERATIONS: dict[str, Operation] = {}
+_TOKENS = threading.RLock()
+
+
+def operation(
+    name: str, supports: tuple[str, ...] | None = None, kept: tuple[str, ...] = ()
+) -> Callable[[Handler], Handler]:
+    """Register the handler of an API operation.
+
+    `supports`: the members that have an effect, dotted, lists transparent
+    ("InputDataConfig.DataSource"). Naming a member without naming anything below it supports all
+    below it. `kept`: members that mean nothing on one machine and change no answer (RoleArn, KMS
+    keys): stored and shown by Describe, not acted on.
+    """
+    wire.check_members(name, (*(supports or ()), *kept))
+
+    def register(handler: Handler) -> Handler:
+        if name in OPERATIONS:
+            raise ValueError(f"{name} is registered twice")
+        members = None if supports is None else frozenset(supports) | frozenset(kept)
+        OPERATIONS[name] = Operation(name, handler, members, frozenset(kept))
+        return handler
+
+    return register
+
+
+def call(plane: Plane, name: str, request: Body) -> Body:
+    """Validate, run and shape one API operation; timestamps in and out are epoch seconds. Raises
+    ApiError.
+    """
+    found = OPERATIONS.get(name)
+    if found is None:
+        raise unknown(name)
+    request = wire.validate(name, request)
+    if found.supports is not None:
+        _refuse_unsupported(found, request)
+    token_member = wire.token_member(name)
+    if token_member is None or token_member not in request:
+        return wire.project(name, found.handler(plane, request))
+    return _once(plane, found, request, token_member)
+
+
+def unknown(name: str) -> ApiError:
+    known = wire.is_operation(name)
+    what = "is not supported by the local SageMaker" if known else "is no operation of SageMaker"
+    return ApiError(
+        "UnknownOperationException",
+        f"{name} {what}; `python -m local_sagemaker operations` lists what is supported",
+    )
+
+
+def _refuse_unsupported(found: Operation, request: Body) -> None:
+    assert found.supports is not None  # noqa: S101 - the caller looked
+    for path in wire.member_paths(found.name, request):
+        if not _is_supported(path, found.supports):
+            raise validation(
+                f"{found.name}: member {path!r} is not supported by the local SageMaker; leave it "
+                f"out. `python -m local_sagemaker operations` lists the supported members"
+            )
+
+
+def _is_supported(path: str, supports: frozenset[str]) -> bool:
+    if path in supports or any(other.startswith(f"{path}.") for other in supports):
+        return True
+    # Below a member that is listed with nothing below it, everything is supported.
+    parent = path.rpartition(".")[0]
+    while parent:
+        if any(other.startswith(f"{parent}.") for other in supports):
+            return False
+        if parent in supports:
+            return True
+        parent = parent.rpartition(".")[0]
+    return False
+
+
+def _once(plane: Plane, found: Operation, request: Body, token_member: str) -> Body:
+    """Same token and same body: the first answer again; same token, other body: ConflictException."""
+    body = {name: value for name, value in request.items() if name != token_member}
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    key = f"{found.name}:{request[token_member]}"
+    with _TOKENS:
+        before = plane.store.get("request-token", key)
+        if before is None:
+            answer = wire.project(found.name, found.handler(plane, request))
+            _remember(plane, key, digest, answer)
+            return answer
+    if before["Digest"] != digest:
+        raise conflict(
+            f"{token_member} {request[token_member]!r} was used before with another {found.name} "
+            "request; use a new token"
+        )
+    answer = before["Answer"]
+    return dict(answer)
+
+
+def _remember(plane: Plane, key: str, digest: str, answer: Body) -> None:
+    row = {"Digest": digest, "Answer": answer, "CreationTime": plane.clock.now()}
+    try:
+        plane.store.insert("request-token", key, row)
+    except Duplicate:  # a nested call with the same token has answered already
+        return

@@ -1,0 +1,230 @@
+"""s3:// <-> directories, through boto3: MiniStack beside us, any other S3-compatible server, or S3
+itself.
+
+S3Prefix semantics are SageMaker's: a URI is a *string* prefix; what lies below it keeps its path
+after the prefix's last "/"; a URI that is one object lands under its base name. Transfers run in a
+few threads.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import hashlib
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from local_sagemaker.config import Config
+
+THREADS = 8
+CHUNK_BYTES = 1 << 20
+# One PUT up to here: on loopback a multipart upload only adds round trips. S3 itself allows 5 GB.
+MULTIPART_BYTES = 1 << 30
+
+
+class StorageError(Exception):
+    """S3 said no; `code` is S3's own, the message names the URI and what to do."""
+
+    def __init__(self, code: str, uri: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.uri = uri
+
+
+@dataclass(frozen=True)
+class Location:
+    """An s3:// URI, cut."""
+
+    bucket: str
+    key: str
+
+    @property
+    def uri(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def parse(uri: str) -> Location:
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    if scheme != "s3" or not bucket:
+        raise StorageError("InvalidURI", uri, f"{uri!r} is no S3 URI; it should be s3://bucket/key")
+    return Location(bucket, key)
+
+
+Item = tuple[str, str, int]  # key, ETag, size in bytes
+Jobs = list[tuple[Any, Any]]
+
+
+class Storage:
+    """One boto3 client, made on first use, shared by all threads."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
+
+    @functools.cached_property
+    def client(self) -> Any:
+        """The boto3 client; importing boto3 costs 0.4 s, so only here."""
+        import boto3
+        from botocore.config import Config as ClientConfig
+
+        return boto3.client(
+            "s3",
+            endpoint_url=self._config.s3_endpoint,
+            region_name=self._config.region,
+            aws_access_key_id=self._config.access_key,
+            aws_secret_access_key=self._config.secret_key,
+            config=ClientConfig(
+                max_pool_connections=2 * THREADS,
+                s3={"addressing_style": "path"},
+                retries={"max_attempts": 3, "mode": "standard"},
+                # A checksum over loopback costs more than the transfer.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+        )
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def list(self, uri: str) -> builtins.list[Item]:
+        """(key, ETag, size in bytes) of every object whose key begins with the URI's key; may be empty."""
+        place = parse(uri)
+        pages = self.client.get_paginator("list_objects_v2").paginate(
+            Bucket=place.bucket, Prefix=place.key
+        )
+        with _Named(uri):
+            return [
+                (item["Key"], item["ETag"].strip('"'), item["Size"])
+                for page in pages
+                for item in page.get("Contents", ())
+            ]
+
+    def fingerprint(self, uri: str) -> str:
+        """A digest of the content below a URI (keys, ETags, sizes). Raises StorageError when nothing is
+        there.
+        """
+        base = _base_length(parse(uri).key)
+        digest = hashlib.sha256()
+        for key, etag, size in sorted(self._needed(uri)):
+            digest.update(f"{key[base:]}\0{etag}\0{size}\n".encode())
+        return digest.hexdigest()
+
+    def read_text(self, uri: str) -> str:
+        """One object as UTF-8 text."""
+        place = parse(uri)
+        with _Named(uri):
+            answer = self.client.get_object(Bucket=place.bucket, Key=place.key)
+            return str(answer["Body"].read().decode())
+
+    def download(self, uri: str, directory: Path) -> int:
+        """Everything below the URI into the directory; the number of bytes. Raises StorageError, OSError."""
+        place = parse(uri)
+        base = _base_length(place.key)
+        objects = [item for item in self._needed(uri) if not item[0].endswith("/")]
+        jobs: Jobs = []
+        for key, _, _ in objects:
+            target = _inside(directory, key[base:])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            jobs.append((Location(place.bucket, key), target))
+        self._all(self._download_one, jobs)
+        return sum(size for _, _, size in objects)
+
+    def upload(self, path: Path, uri: str) -> int:
+        """A file to the key, or everything in a directory below it; symlinks are not followed. Number of
+        bytes.
+        """
+        place = parse(uri)
+        if path.is_file():
+            jobs: Jobs = [(path, place)]
+        else:
+            prefix = place.key.rstrip("/")
+            names = [(file, file.relative_to(path).as_posix()) for file in _files(path)]
+            jobs = [
+                (file, Location(place.bucket, f"{prefix}/{name}" if prefix else name))
+                for file, name in names
+            ]
+        self._all(self._upload_one, jobs)
+        return sum(file.stat().st_size for file, _ in jobs)
+
+    def _needed(self, uri: str) -> builtins.list[Item]:
+        found = self.list(uri)
+        if not found:
+            raise StorageError(
+                "NoSuchKey", uri, f"no S3 objects found under {uri}; upload them first"
+            )
+        return found
+
+    def _all(self, fn: Any, jobs: Jobs) -> None:
+        if len(jobs) == 1:  # most of the time: no thread needed
+            fn(*jobs[0])
+            return
+        for done in [self._pool.submit(fn, *job) for job in jobs]:
+            done.result()
+
+    def _download_one(self, place: Location, target: Path) -> None:
+        with _Named(place.uri):
+            body = self.client.get_object(Bucket=place.bucket, Key=place.key)["Body"]
+            with target.open("wb") as file:
+                for chunk in body.iter_chunks(CHUNK_BYTES):
+                    file.write(chunk)
+
+    def _upload_one(self, path: Path, place: Location) -> None:
+        with _Named(place.uri):
+            if path.stat().st_size > MULTIPART_BYTES:
+                self.client.upload_file(str(path), place.bucket, place.key)
+                return
+            with path.open("rb") as file:
+                self.client.put_object(Bucket=place.bucket, Key=place.key, Body=file)
+
+
+class _Named:
+    """Turn what botocore raises into a StorageError that names the URI."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if isinstance(error, ClientError):
+            code = error.response.get("Error", {}).get("Code", "Unknown")
+            raise StorageError(code, self._uri, _explain(code, self._uri, str(error))) from error
+        if isinstance(error, BotoCoreError):
+            raise StorageError("Unreachable", self._uri, f"{self._uri}: {error}") from error
+
+
+def _explain(code: str, uri: str, said: str) -> str:
+    if code == "NoSuchBucket":
+        return f"NoSuchBucket: the bucket of {uri} does not exist; create it first"
+    if code in ("NoSuchKey", "404"):
+        return f"NoSuchKey: {uri} does not exist"
+    return f"{uri}: {said}"
+
+
+def _base_length(key: str) -> int:
+    """How much of a key is cut off below a prefix: all up to its last "/"."""
+    return key.rfind("/") + 1
+
+
+def _inside(directory: Path, name: str) -> Path:
+    """Where an object lands; a key may hold "..", and must not leave the directory."""
+    target = Path(os.path.normpath(directory / name))
+    if not target.is_relative_to(os.path.normpath(directory)):
+        raise StorageError("InvalidKey", name, f"the key {name!r} leads out of its directory")
+    return target
+
+
+def _files(directory: Path) -> Iterable[Path]:
+    for folder, _, names in os.walk(directory):
+        for name in sorted(names):
+            path = Path(folder, name)
+            if path.is_file() and not path.is_symlink():
+                yield path

@@ -1,0 +1,170 @@
+"""The wire protocol: the only user of botocore's service models.
+
+Requests: types, required and unknown members, ranges, lengths, enums and patterns, refused in AWS's
+words. Answers: a row projected onto the operation's output shape, so Describe = look up, then
+project. Timestamps are epoch seconds inside and on the wire. Models are loaded on first use (20 ms)
+and shapes on theirs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+
+from local_sagemaker import constraints
+from local_sagemaker.errors import ApiError, validation
+
+TARGET_PREFIX = "SageMaker."
+CONTENT_TYPE = "application/x-amz-json-1.1"
+
+
+@functools.cache
+def _model() -> Any:
+    return ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+
+
+@functools.cache
+def _input(operation: str) -> Any:
+    return _model().operation_model(operation).input_shape
+
+
+@functools.cache
+def _output(operation: str) -> Any:
+    return _model().operation_model(operation).output_shape
+
+
+def is_operation(name: str) -> bool:
+    return name in operation_names()
+
+
+@functools.cache
+def operation_names() -> frozenset[str]:
+    """Every operation of SageMaker, supported here or not."""
+    return frozenset(_model().operation_names)
+
+
+def decode(target: str, body: bytes) -> tuple[str, dict[str, Any]]:
+    """(operation, request) of one JSON 1.1 call."""
+    if not target.startswith(TARGET_PREFIX):
+        raise ApiError(
+            "UnknownOperationException",
+            f"X-Amz-Target {target!r} is not understood; it should be {TARGET_PREFIX}<Operation>",
+        )
+    try:
+        request = json.loads(body or b"{}")
+    except (ValueError, RecursionError) as cause:
+        raise ApiError("SerializationException", f"the body is not JSON: {cause}") from cause
+    if not isinstance(request, dict):
+        raise ApiError("SerializationException", "the body must be a JSON object")
+    return target.removeprefix(TARGET_PREFIX), request
+
+
+def encode(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer).encode()
+
+
+def error_body(error: ApiError) -> bytes:
+    return json.dumps({"__type": error.code, "message": error.message}).encode()
+
+
+def validate(operation: str, request: dict[str, Any]) -> dict[str, Any]:
+    """The request, checked against the model; nulls are dropped, timestamps become floats. Raises
+    ApiError.
+    """
+    shape = _input(operation)
+    if shape is None:
+        return {}
+    found: list[str] = []
+    checked = constraints.check(shape, request, "", found)
+    if found:
+        noun = "error" if len(found) == 1 else "errors"
+        raise validation(f"{len(found)} validation {noun} detected: {'; '.join(found)}")
+    return dict(checked)
+
+
+@functools.cache
+def token_member(operation: str) -> str | None:
+    """The member that makes a repeated request harmless (ClientRequestToken), if there is one."""
+    shape = _input(operation)
+    if shape is None:
+        return None
+    tokens = (name for name, m in shape.members.items() if m.metadata.get("idempotencyToken"))
+    return next(tokens, None)
+
+
+def project(operation: str, row: dict[str, Any]) -> dict[str, Any]:
+    """What of the row the operation's output shape has; absent and None members are left out."""
+    shape = _output(operation)
+    return {} if shape is None else _project(shape, row)
+
+
+def _project(shape: Any, value: Any) -> Any:
+    kind = shape.type_name
+    if kind == "structure" and isinstance(value, dict):
+        members = shape.members
+        return {
+            name: _project(members[name], each)
+            for name, each in value.items()
+            if each is not None and name in members
+        }
+    if kind == "list" and isinstance(value, (list, tuple)):
+        return [_project(shape.member, each) for each in value]
+    if kind == "map" and isinstance(value, dict):
+        return {name: _project(shape.value, each) for name, each in value.items()}
+    return value
+
+
+def member_paths(operation: str, request: dict[str, Any]) -> Iterator[str]:
+    """Dotted paths of every structure member in the request, lists transparent, maps closed."""
+    yield from _paths(_input(operation), request, "")
+
+
+def _paths(shape: Any, value: Any, prefix: str) -> Iterator[str]:
+    if shape is None:
+        return
+    if shape.type_name == "list":
+        for each in value:
+            yield from _paths(shape.member, each, prefix)
+    elif shape.type_name == "structure":
+        for name, each in value.items():
+            path = f"{prefix}.{name}" if prefix else name
+            yield path
+            yield from _paths(shape.members[name], each, path)
+
+
+def check_members(operation: str, paths: tuple[str, ...]) -> None:
+    """Raise ValueError when the operation, or one of the dotted members, does not exist."""
+    if not is_operation(operation):
+        raise ValueError(f"SageMaker has no operation {operation!r}")
+    for path in paths:
+        shape = _input(operation)
+        for part in path.split("."):
+            while shape is not None and shape.type_name == "list":
+                shape = shape.member
+            if shape is None or part not in getattr(shape, "members", {}):
+                raise ValueError(f"{operation} has no member {path!r}")
+            shape = shape.members[part]
+
+
+def list_members(operation: str) -> list[str]:
+    """The members of an operation's request, in the model's order."""
+    shape = _input(operation)
+    return [] if shape is None else list(shape.members)
+
+
+@functools.cache
+def patterns_left_out() -> frozenset[str]:
+    """Patterns of the model that Python cannot compile, so that the server does not check them."""
+    shapes = (_model().shape_for(name) for name in _model().shape_names)
+    patterns = {pattern for shape in shapes if (pattern := shape.metadata.get("pattern"))}
+    return frozenset(p for p in patterns if constraints.compiled(p) is None)
+
+
+def output_members(operation: str) -> list[str]:
+    shape = _output(operation)
+    return [] if shape is None else list(shape.members)
