@@ -202,8 +202,8 @@ class Model(_Part):
         if self.gate.direction != side:
             better = "bigger" if side == "min" else "smaller"
             raise ValueError(
-                f"gate gives `{self.gate.direction}: {self.gate.threshold:g}`, but {self.metric} is "
-                f"better when it is {better}; allowed: `{side}`"
+                f"gate gives `{self.gate.direction}: {self.gate.threshold:g}`, but {self.metric} "
+                f"is better when it is {better}; allowed: `{side}`"
             )
         low = -float("inf") if self.metric == "r2" else 0.0
         if (side == "min" and self.gate.threshold > 1) or self.gate.threshold < low:

@@ -1,6 +1,7 @@
 """How the parts of a problem must fit together: targets, facets, split and names.
 
-check(problem) raises a ValueError that starts with the key; steps/problem.py makes it a ProblemError.
+check(problem) raises a ValueError that starts with the key; steps/problem.py turns that into the
+ProblemError.
 What one part alone may hold is decided in that part, in steps/problem.py.
 """
 
