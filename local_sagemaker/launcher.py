@@ -1,0 +1,258 @@
+"""`python -m local_sagemaker.launcher`: the process that every job is a child of. One thread, one loop.
+
+    server --socket--> launcher --fork--> supervisor (supervisor.py) --fork--> program (executed, or takeover.py)
+
+The server starts two: one slim, that executes; one that imports numpy, xgboost ... once (`--preload`), so that the Python
+jobs it forks find them imported. The pre-imported one must stay a process of one thread without a started OpenMP region
+or BLAS pool, because neither survives a fork: it says so when that is not true, and the server then does without it.
+
+Messages are JSON lines. Server to launcher: start, stop. Launcher to server: ready, started, refused, ended. When the
+server goes away, the socket ends, and with the launcher every tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import importlib
+import json
+import os
+import resource
+import selectors
+import signal
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from local_sagemaker import isolation, supervisor, takeover
+from local_sagemaker.isolation import OPT_ML, Isolation
+from local_sagemaker.supervisor import KILL, TERMINATE, Program
+
+# Libraries that would start threads while they load; the job's own sizes are set after the fork (takeover.py).
+SINGLE_THREADED = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+# A job sees the server's environment without what steers the server's own AWS access and Python.
+HIDDEN_PREFIXES = ("AWS_", "PYTHON", "SM_", "SAGEMAKER_", "LOCAL_SAGEMAKER", "VIRTUAL_ENV", *SINGLE_THREADED)
+MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
+
+
+@dataclass
+class Tree:
+    """One running process tree: who asked, where to send wishes, when patience ends."""
+
+    number: int
+    control: int
+    kill_at: float | None = None
+
+
+class Launcher:
+    """The loop and what it knows: the socket to the server, the trees by the pid of their first process."""
+
+    def __init__(self, server: socket.socket, preload: list[str] | None) -> None:
+        self.server = server
+        self.takes_over = preload is not None
+        self.base_env = _base_environment()
+        self.isolation = isolation.probe()
+        isolation.enter(self.isolation)
+        self.trees: dict[int, Tree] = {}
+        self.pools: list[Any] = []
+        problem = self._preload(preload) if preload else ""
+        # `-m` put the project's folder first; a job must not find us there.
+        self.base_path = sys.path[1:]
+        self._send(event="ready", isolation=asdict(self.isolation), problem=problem)
+
+    def run(self) -> None:
+        """Until the server closes the socket (or is gone); then every tree is killed and waited for."""
+        wakeup = _wake_on_children()
+        selector = selectors.DefaultSelector()
+        selector.register(self.server, selectors.EVENT_READ)
+        selector.register(wakeup, selectors.EVENT_READ)
+        unread = b""
+        while True:
+            for key, _ in selector.select(self._patience()):
+                if key.fileobj is wakeup:
+                    wakeup.recv(4096)
+                    continue
+                data = self.server.recv(1 << 20)
+                if not data:
+                    return self._leave()
+                *lines, unread = (unread + data).split(b"\n")
+                for line in lines:
+                    self._obey(json.loads(line))
+            self._reap()
+            self._lose_patience()
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        if message["do"] == "start":
+            self._start(message)
+        else:
+            self._stop(message["number"], message["grace"])
+
+    def _start(self, message: dict[str, Any]) -> None:
+        try:
+            pid = self._fork(message)
+        except OSError as problem:
+            self._send(event="refused", number=message["number"], reason=str(problem))
+        else:
+            self._send(event="started", number=message["number"], pid=pid)
+
+    def _fork(self, message: dict[str, Any]) -> int:
+        workspace = Path(message["workspace"])
+        if not workspace.is_dir():
+            raise FileNotFoundError(f"workspace {str(workspace)!r} is not a directory")
+        program = self._program(message, workspace)
+        log = os.open(message["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            reader, writer = os.pipe()
+            pid = isolation.fork_tree(self.isolation)
+            if pid == 0:
+                supervisor.supervise(program, self.isolation, reader, log, self._become)
+            os.close(reader)
+        finally:
+            os.close(log)
+        self.trees[pid] = Tree(message["number"], writer)
+        return pid
+
+    def _program(self, message: dict[str, Any], workspace: Path) -> Program:
+        env = self.base_env | message["env"]
+        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+        program = Program(message["command"], env, workspace, message["cwd"] or str(OPT_ML))
+        return program if self.isolation.mounts else rewritten(program)
+
+    def _become(self, program: Program) -> None:
+        """In the program's process: run it here when this interpreter can, else execute it."""
+        planned = takeover.plan(program, self.base_path) if self.takes_over else None
+        if planned is None:
+            supervisor.execute(program)
+        else:
+            takeover.run(planned, program, self.pools)
+
+    def _stop(self, number: int, grace: float) -> None:
+        for tree in self.trees.values():
+            if tree.number == number:
+                _tell(tree, TERMINATE if grace > 0 else KILL)
+                tree.kill_at = time.monotonic() + grace
+
+    def _patience(self) -> float | None:
+        ends = [tree.kill_at for tree in self.trees.values() if tree.kill_at is not None]
+        return max(0.0, min(ends) - time.monotonic()) if ends else None
+
+    def _lose_patience(self) -> None:
+        for tree in self.trees.values():
+            if tree.kill_at is not None and tree.kill_at <= time.monotonic():
+                _tell(tree, KILL)
+                tree.kill_at = None
+
+    def _reap(self) -> None:
+        while self.trees:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            tree = self.trees.pop(pid)
+            os.close(tree.control)
+            self._send(event="ended", number=tree.number, code=isolation.exit_code(status), **_used(usage))
+
+    def _leave(self) -> None:
+        for tree in self.trees.values():
+            _tell(tree, KILL)
+        for pid in self.trees:
+            os.waitpid(pid, 0)
+
+    def _send(self, **message: Any) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next recv ends the loop
+            self.server.sendall(json.dumps(message).encode() + b"\n")
+
+    def _preload(self, names: list[str]) -> str:
+        """Import; what stands against forking afterwards, in words, or nothing."""
+        os.environ.update(SINGLE_THREADED)
+        for name in names:
+            with contextlib.suppress(ImportError):  # optional: what is not installed is not pre-imported
+                importlib.import_module(name)
+        for name in SINGLE_THREADED:
+            del os.environ[name]
+        self.pools = _thread_pools()
+        gc.collect()
+        gc.freeze()  # or the first collection in every child would touch, and so copy, every page
+        threads = thread_count()
+        return "" if threads == 1 else f"{threads} threads run after importing {', '.join(names)}"
+
+
+def rewritten(program: Program) -> Program:
+    """For machines without namespaces: the same program with the workspace's path wherever /opt/ml stood."""
+    here = str(program.workspace)
+
+    def at_home(text: str) -> str:
+        return text.replace(str(OPT_ML), here)
+
+    for driver in (program.workspace / "input/data/sm_drivers").rglob("*"):
+        if driver.suffix in (".py", ".sh") and driver.is_file():
+            driver.write_text(at_home(driver.read_text()))
+    return Program(
+        [at_home(each) for each in program.command],
+        {name: at_home(value) for name, value in program.env.items()},
+        program.workspace,
+        at_home(program.cwd),
+    )
+
+
+def thread_count() -> int:
+    """Threads of this process; 1 where the system does not tell."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.is_dir() else 1
+
+
+def _thread_pools() -> list[Any]:
+    """The OpenMP and BLAS libraries that are loaded, each with set_num_threads."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return []
+    return list(ThreadpoolController().lib_controllers)
+
+
+def _base_environment() -> dict[str, str]:
+    shown = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)}
+    return {"LANG": "C.UTF-8", **shown, "PYTHONUNBUFFERED": "1"}
+
+
+def _wake_on_children() -> socket.socket:
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    reader.setblocking(False)
+    signal.set_wakeup_fd(writer.detach())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle; it then closes the socket
+    return reader
+
+
+def _tell(tree: Tree, wish: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):  # it ended a moment ago; the reaping follows
+        os.write(tree.control, wish)
+
+
+def _used(usage: resource.struct_rusage) -> dict[str, float]:
+    return {
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "max_rss_bytes": usage.ru_maxrss * MAXRSS_BYTES,
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Started by processes.py only: `--socket FD [--take-over [--preload a,b]]`."""
+    parser = argparse.ArgumentParser(prog="python -m local_sagemaker.launcher", description=__doc__)
+    parser.add_argument("--socket", type=int, required=True, help="descriptor of the server's socket")
+    parser.add_argument("--preload", help="take Python programs over; modules to import first: a,b,c")
+    options = parser.parse_args(argv)
+    preload = None if options.preload is None else [n for n in options.preload.split(",") if n]
+    Launcher(socket.socket(fileno=options.socket), preload).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
