@@ -1,0 +1,226 @@
+"""A pipeline definition: the JSON document that CreatePipeline receives, read into steps and
+parameters.
+
+Lives here: the shape of the document, step by step. What holds between steps (references,
+dependencies, cycles) is lint.py's; expressions stay unresolved until their step starts. Nulls count
+as not written.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from local_sagemaker.engine import conditions, parameters, retries
+from local_sagemaker.engine.cache import parse_duration
+from local_sagemaker.engine.paths import did_you_mean
+from local_sagemaker.engine.retries import RetryPolicy
+from local_sagemaker.engine.step_types import STEP_TYPES, StepType
+
+VERSION = "2020-12-01"
+TOP_KEYS = ("Version", "Metadata", "Parameters", "PipelineExperimentConfig", "Steps")
+BRANCHES = {"True": "IfSteps", "False": "ElseSteps"}
+_STEP_NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
+
+
+class DefinitionError(ValueError):
+    """A definition that cannot run; the message names the step and what is allowed."""
+
+
+@dataclass(frozen=True)
+class PropertyFile:
+    name: str
+    output_name: str
+    file_path: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step, wherever it stands: `parent` is the Condition whose `branch` holds it."""
+
+    name: str
+    type: StepType
+    arguments: dict[str, Any]
+    depends_on: tuple[str, ...] = ()
+    display_name: str | None = None
+    description: str | None = None
+    parent: str | None = None
+    branch: str | None = None
+    expire_after: str | None = None  # None: not cached
+    retries: tuple[RetryPolicy, ...] = ()
+    property_files: dict[str, PropertyFile] = field(default_factory=dict)
+
+    @property
+    def expressions(self) -> Any:
+        """Where the step's own references stand (not those of a Condition's branches)."""
+        if self.type.name == "Condition":
+            return list(conditions.operands(self.arguments["Conditions"]))
+        return self.arguments
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A whole definition; `steps` is flat, in document order, branches after their condition."""
+
+    parameters: tuple[parameters.Parameter, ...]
+    steps: dict[str, Step]
+    experiment: dict[str, Any] | None = None
+
+
+def read(text: str) -> Definition:
+    """Read a definition. Raises DefinitionError at the first thing that has the wrong shape."""
+    document = _load(text)
+    unknown = [key for key, value in document.items() if value is not None and key not in TOP_KEYS]
+    if unknown:
+        raise DefinitionError(f"{unknown[0]} is not supported; allowed is {', '.join(TOP_KEYS)}")
+    if (document.get("Version") or VERSION) != VERSION:
+        raise DefinitionError(f"Version {document['Version']!r} is not supported; use '{VERSION}'")
+    steps: dict[str, Step] = {}
+    for step in _steps(document.get("Steps"), "Steps"):
+        if step.name in steps:
+            raise DefinitionError(
+                f"step name '{step.name}' is used twice; step names must be unique"
+            )
+        steps[step.name] = step
+    return Definition(
+        _parameters(document.get("Parameters") or []),
+        steps,
+        document.get("PipelineExperimentConfig"),
+    )
+
+
+def _load(text: str) -> dict[str, Any]:
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DefinitionError(
+            f"it is not JSON: {error.msg} at line {error.lineno}, column {error.colno} "
+            f"(character {error.pos})"
+        ) from None
+    except RecursionError:
+        raise DefinitionError("it is nested too deeply") from None
+    if not isinstance(document, dict):
+        raise DefinitionError(f"it must be a JSON object, not {type(document).__name__}")
+    return document
+
+
+def _parameters(entries: Any) -> tuple[parameters.Parameter, ...]:
+    if not isinstance(entries, list):
+        raise DefinitionError("Parameters must be a list")
+    try:
+        declared = tuple(parameters.declare(entry) for entry in entries)
+    except parameters.ParameterError as error:
+        raise DefinitionError(str(error)) from None
+    names = [parameter.name for parameter in declared]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DefinitionError(f"parameter '{twice[0]}' is declared twice")
+    return declared
+
+
+def _steps(
+    entries: Any, place: str, parent: str | None = None, branch: str | None = None
+) -> Iterator[Step]:
+    if not isinstance(entries, list) or (not entries and parent is None):
+        raise DefinitionError(f"{place} must be a list of steps")
+    for position, entry in enumerate(entries):
+        step = _step(entry, f"{place}[{position}]", parent, branch)
+        yield step
+        if step.type.name == "Condition":
+            for outcome, key in BRANCHES.items():
+                inner = step.arguments.get(key) or []
+                yield from _steps(inner, f"{key} of step '{step.name}'", step.name, outcome)
+
+
+def _step(entry: Any, place: str, parent: str | None, branch: str | None) -> Step:
+    name = entry.get("Name") if isinstance(entry, dict) else None
+    if not isinstance(name, str) or not _STEP_NAME.fullmatch(name):
+        raise DefinitionError(
+            f"{place} has the name {name!r}; a step is an object whose Name has 1 to 64 letters, "
+            "digits, '-' and '_'"
+        )
+    kind = _type(name, entry)
+    arguments = entry.get("Arguments")
+    if not isinstance(arguments, dict):
+        raise DefinitionError(f"step '{name}' has no Arguments")
+    try:
+        _check_arguments(kind, arguments)
+        return Step(
+            name,
+            kind,
+            arguments,
+            tuple(_depends_on(each) for each in entry.get("DependsOn") or []),
+            entry.get("DisplayName"),
+            entry.get("Description"),
+            parent,
+            branch,
+            _expire_after(entry.get("CacheConfig")),
+            tuple(retries.read(each, kind.retry) for each in entry.get("RetryPolicies") or []),
+            _property_files(entry.get("PropertyFiles") or []),
+        )
+    except ValueError as error:
+        raise DefinitionError(f"step '{name}': {error}") from None
+
+
+def _type(name: str, entry: dict[str, Any]) -> StepType:
+    kind = STEP_TYPES.get(str(entry.get("Type")))
+    if kind is None:
+        raise DefinitionError(
+            f"step '{name}' has the type '{entry.get('Type')}', which is not supported; "
+            f"supported is {', '.join(sorted(STEP_TYPES))}"
+        )
+    for key, value in entry.items():
+        if value is not None and key not in kind.allowed_keys:
+            raise DefinitionError(
+                f"step '{name}': {key} is not supported on a step of type {kind.name}; "
+                f"allowed is {', '.join(kind.allowed_keys)}"
+            )
+    return kind
+
+
+def _check_arguments(kind: StepType, arguments: dict[str, Any]) -> None:
+    if kind.name == "Condition":
+        conditions.check(arguments.get("Conditions"))
+    if kind.name == "Fail" and arguments.get("ErrorMessage") is None:
+        raise DefinitionError("Arguments must hold an ErrorMessage")
+
+
+def _depends_on(entry: Any) -> str:
+    if isinstance(entry, str):
+        return entry
+    if not isinstance(entry, dict) or not isinstance(entry.get("Step"), str):
+        raise DefinitionError(f"DependsOn takes step names, not {entry!r}")
+    if entry.get("Trigger", "Completed") != "Completed":
+        raise DefinitionError(
+            f"DependsOn '{entry['Step']}': Trigger '{entry['Trigger']}' is not supported; "
+            "supported is Completed"
+        )
+    return str(entry["Step"])
+
+
+def _expire_after(config: Any) -> str | None:
+    if config is None:
+        return None
+    if not isinstance(config, dict) or not isinstance(config.get("Enabled"), bool):
+        raise DefinitionError(
+            f'CacheConfig takes {{"Enabled": true or false, "ExpireAfter": ...}}, not {config!r}'
+        )
+    if not config["Enabled"]:
+        return None
+    parse_duration(config.get("ExpireAfter"))
+    return str(config["ExpireAfter"])
+
+
+def _property_files(entries: Any) -> dict[str, PropertyFile]:
+    members = ("PropertyFileName", "OutputName", "FilePath")
+    files: dict[str, PropertyFile] = {}
+    for entry in entries:
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(m), str) for m in members):
+            raise DefinitionError(f"a property file needs {', '.join(members)}, not {entry!r}")
+        unknown = [key for key in entry if key not in members]
+        if unknown:
+            raise DefinitionError(f"property file: {did_you_mean(unknown[0], members)}")
+        file = PropertyFile(*(entry[member] for member in members))
+        files[file.name] = file
+    return files
