@@ -28,8 +28,8 @@ PR_SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class Isolation:
-    """What this machine allows: an own mount table, own process ids, and whether a user namespace is
-    the way.
+    """What this machine allows: an own mount table, own process ids, and whether a user namespace
+    is the way.
     """
 
     mounts: bool
@@ -57,7 +57,8 @@ CANDIDATES = (
 
 
 def probe() -> Isolation:
-    """Try each candidate in a child process, the whole way a job would go; NONE when nothing works."""
+    """Try each candidate in a child process, the whole way a job would go; NONE when nothing works.
+    """
     if sys.platform != "linux":
         return NONE
     return next((each for each in CANDIDATES if _works(each)), NONE)
@@ -110,7 +111,8 @@ def enter_workspace(isolation: Isolation, workspace: Path) -> None:
 
 
 def adopt_orphans() -> None:
-    """Descendants whose parent died become children of this process (Linux; elsewhere they escape)."""
+    """Descendants whose parent died become children of this process (Linux; elsewhere they escape).
+    """
     if sys.platform == "linux":
         _check(_libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
@@ -133,9 +135,9 @@ def _fork_through_keeper() -> int:
     except OSError as problem:
         os.write(2, f"the local SageMaker cannot start a process tree: {problem}\n".encode())
         os._exit(126)
-    if first == 0:
-        return 0
-    _keep(first)
+    if first:
+        _keep(first)
+    return 0
 
 
 def _keep(first: int) -> NoReturn:
@@ -148,7 +150,8 @@ def _keep(first: int) -> NoReturn:
 def _enter_user_namespace() -> None:
     user, group = os.getuid(), os.getgid()
     _unshare(CLONE_NEWUSER | CLONE_NEWNS)
-    # Mapped to itself, not to root: programs that behave differently as root (tar restoring owners) would fail.
+    # Mapped to itself, not to root: programs that behave differently as root (tar restoring owners)
+    # would fail.
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
@@ -214,4 +217,3 @@ def _check(result: int, what: str) -> None:
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")
-

@@ -1,13 +1,15 @@
-"""`python -m local_sagemaker.launcher`: the process that every job is a child of. One thread, one loop.
+"""`python -m local_sagemaker.launcher`: the process that every job is a child of. One thread, one
+loop.
 
-    server --socket--> launcher --fork--> supervisor (supervisor.py) --fork--> program (executed, or takeover.py)
+    server --socket--> launcher --fork--> supervisor.py --fork--> program (executed, or takeover.py)
 
-The server starts two: one slim, that executes; one that imports numpy, xgboost ... once (`--preload`), so that the Python
-jobs it forks find them imported. The pre-imported one must stay a process of one thread without a started OpenMP region
-or BLAS pool, because neither survives a fork: it says so when that is not true, and the server then does without it.
+The server starts two: one slim, that executes; one that imports numpy, xgboost ... once
+(`--preload`), so that the Python jobs it forks find them imported. The pre-imported one must stay a
+process of one thread without a started OpenMP region or BLAS pool, because neither survives a fork:
+it says so when that is not true, and the server then does without it.
 
-Messages are JSON lines. Server to launcher: start, stop. Launcher to server: ready, started, refused, ended. When the
-server goes away, the socket ends, and with the launcher every tree.
+Messages are JSON lines. Server to launcher: start, stop. Launcher to server: ready, started,
+refused, ended. When the server goes away, the socket ends, and with the launcher every tree.
 """
 
 from __future__ import annotations
@@ -29,16 +31,25 @@ from pathlib import Path
 from typing import Any
 
 from local_sagemaker import isolation, supervisor, takeover
-from local_sagemaker.isolation import OPT_ML, Isolation
+from local_sagemaker.isolation import OPT_ML
 from local_sagemaker.supervisor import KILL, TERMINATE, Program
 
-# Libraries that would start threads while they load; the job's own sizes are set after the fork (takeover.py).
+# Libraries that would start threads while they load; the job's own sizes are set after the fork
+# (takeover.py).
 SINGLE_THREADED = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 # A job sees the server's environment without what steers the server's own AWS access and Python.
-HIDDEN_PREFIXES = ("AWS_", "PYTHON", "SM_", "SAGEMAKER_", "LOCAL_SAGEMAKER", "VIRTUAL_ENV", *SINGLE_THREADED)
+HIDDEN_PREFIXES = (
+    "AWS_",
+    "PYTHON",
+    "SM_",
+    "SAGEMAKER_",
+    "LOCAL_SAGEMAKER",
+    "VIRTUAL_ENV",
+    *SINGLE_THREADED,
+)
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 
@@ -52,7 +63,9 @@ class Tree:
 
 
 class Launcher:
-    """The loop and what it knows: the socket to the server, the trees by the pid of their first process."""
+    """The loop and what it knows: the socket to the server, the trees by the pid of their first
+    process.
+    """
 
     def __init__(self, server: socket.socket, preload: list[str] | None) -> None:
         self.server = server
@@ -61,14 +74,17 @@ class Launcher:
         self.isolation = isolation.probe()
         isolation.enter(self.isolation)
         self.trees: dict[int, Tree] = {}
-        self.pools: list[Any] = []
-        problem = self._preload(preload) if preload else ""
+        problem = _preload(preload) if preload else ""
         # `-m` put the project's folder first; a job must not find us there.
-        self.base_path = sys.path[1:]
+        self.interpreter = takeover.interpreter(sys.path[1:])
+        gc.collect()
+        gc.freeze()  # or the first collection in every child would touch, and so copy, every page
         self._send(event="ready", isolation=asdict(self.isolation), problem=problem)
 
     def run(self) -> None:
-        """Until the server closes the socket (or is gone); then every tree is killed and waited for."""
+        """Until the server closes the socket (or is gone); then every tree is killed and waited
+        for.
+        """
         wakeup = _wake_on_children()
         selector = selectors.DefaultSelector()
         selector.register(self.server, selectors.EVENT_READ)
@@ -121,17 +137,19 @@ class Launcher:
 
     def _program(self, message: dict[str, Any], workspace: Path) -> Program:
         env = self.base_env | message["env"]
-        env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+        env["PATH"] = os.pathsep.join(
+            [str(Path(sys.executable).parent), env.get("PATH", os.defpath)]
+        )
         program = Program(message["command"], env, workspace, message["cwd"] or str(OPT_ML))
         return program if self.isolation.mounts else rewritten(program)
 
     def _become(self, program: Program) -> None:
         """In the program's process: run it here when this interpreter can, else execute it."""
-        planned = takeover.plan(program, self.base_path) if self.takes_over else None
+        planned = takeover.plan(program, self.interpreter) if self.takes_over else None
         if planned is None:
             supervisor.execute(program)
         else:
-            takeover.run(planned, program, self.pools)
+            takeover.run(planned, program, self.interpreter)
 
     def _stop(self, number: int, grace: float) -> None:
         for tree in self.trees.values():
@@ -156,7 +174,9 @@ class Launcher:
                 return
             tree = self.trees.pop(pid)
             os.close(tree.control)
-            self._send(event="ended", number=tree.number, code=isolation.exit_code(status), **_used(usage))
+            self._send(
+                event="ended", number=tree.number, code=isolation.exit_code(status), **_used(usage)
+            )
 
     def _leave(self) -> None:
         for tree in self.trees.values():
@@ -165,26 +185,30 @@ class Launcher:
             os.waitpid(pid, 0)
 
     def _send(self, **message: Any) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the next recv ends the loop
+        with contextlib.suppress(
+            BrokenPipeError, ConnectionResetError
+        ):  # the next recv ends the loop
             self.server.sendall(json.dumps(message).encode() + b"\n")
 
-    def _preload(self, names: list[str]) -> str:
-        """Import; what stands against forking afterwards, in words, or nothing."""
-        os.environ.update(SINGLE_THREADED)
-        for name in names:
-            with contextlib.suppress(ImportError):  # optional: what is not installed is not pre-imported
-                importlib.import_module(name)
-        for name in SINGLE_THREADED:
-            del os.environ[name]
-        self.pools = _thread_pools()
-        gc.collect()
-        gc.freeze()  # or the first collection in every child would touch, and so copy, every page
-        threads = thread_count()
-        return "" if threads == 1 else f"{threads} threads run after importing {', '.join(names)}"
+
+def _preload(names: list[str]) -> str:
+    """Import; what stands against forking afterwards, in words, or nothing."""
+    os.environ.update(SINGLE_THREADED)
+    for name in names:
+        with contextlib.suppress(
+            ImportError
+        ):  # optional: what is not installed is not pre-imported
+            importlib.import_module(name)
+    for name in SINGLE_THREADED:
+        del os.environ[name]
+    threads = thread_count()
+    return "" if threads == 1 else f"{threads} threads run after importing {', '.join(names)}"
 
 
 def rewritten(program: Program) -> Program:
-    """For machines without namespaces: the same program with the workspace's path wherever /opt/ml stood."""
+    """For machines without namespaces: the same program with the workspace's path wherever /opt/ml
+    stood.
+    """
     here = str(program.workspace)
 
     def at_home(text: str) -> str:
@@ -207,17 +231,10 @@ def thread_count() -> int:
     return len(list(tasks.iterdir())) if tasks.is_dir() else 1
 
 
-def _thread_pools() -> list[Any]:
-    """The OpenMP and BLAS libraries that are loaded, each with set_num_threads."""
-    try:
-        from threadpoolctl import ThreadpoolController
-    except ImportError:
-        return []
-    return list(ThreadpoolController().lib_controllers)
-
-
 def _base_environment() -> dict[str, str]:
-    shown = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)}
+    shown = {
+        name: value for name, value in os.environ.items() if not name.startswith(HIDDEN_PREFIXES)
+    }
     return {"LANG": "C.UTF-8", **shown, "PYTHONUNBUFFERED": "1"}
 
 
@@ -227,7 +244,9 @@ def _wake_on_children() -> socket.socket:
     reader.setblocking(False)
     signal.set_wakeup_fd(writer.detach())
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's to handle; it then closes the socket
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is the server's to handle; it then closes the socket
     return reader
 
 
@@ -244,10 +263,10 @@ def _used(usage: resource.struct_rusage) -> dict[str, float]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Started by processes.py only: `--socket FD [--take-over [--preload a,b]]`."""
+    """Started by processes.py only: `--socket FD [--preload a,b]`."""
     parser = argparse.ArgumentParser(prog="python -m local_sagemaker.launcher", description=__doc__)
-    parser.add_argument("--socket", type=int, required=True, help="descriptor of the server's socket")
-    parser.add_argument("--preload", help="take Python programs over; modules to import first: a,b,c")
+    parser.add_argument("--socket", type=int, required=True, help="descriptor of the socket")
+    parser.add_argument("--preload", help="take Python programs over, with these imported: a,b")
     options = parser.parse_args(argv)
     preload = None if options.preload is None else [n for n in options.preload.split(",") if n]
     Launcher(socket.socket(fileno=options.socket), preload).run()

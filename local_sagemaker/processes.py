@@ -1,11 +1,13 @@
 """Processes: start, wait for, stop one process tree with its own workspace as /opt/ml.
 
-The server's side of launcher.py, and all that the rest of the local SageMaker sees of the operating system. Two launchers
-are kept: a slim one that executes anything, and one with the libraries of `config.preload` imported, which takes
-Python commands over in milliseconds. Until that one is ready (3-4 s after the start) jobs are executed plainly: waiting
-would only be quicker for jobs that import the very same libraries, and would stop all others for nothing.
+The server's side of launcher.py, and all that the rest of the local SageMaker sees of the operating
+system. Two launchers are kept: a slim one that executes anything, and one with the libraries of
+`config.preload` imported, which takes Python commands over in milliseconds. Until that one is ready
+(3-4 s after the start) jobs are executed plainly: waiting would only be quicker for jobs that
+import the very same libraries, and would stop all others for nothing.
 
-No tree outlives the server, `kill -9` included. A launcher that dies is replaced, and its trees end with code 137.
+No tree outlives the server, `kill -9` included. A launcher that dies is replaced, and its trees end
+with code 137.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from local_sagemaker import takeover
 from local_sagemaker.config import Config
 from local_sagemaker.isolation import NONE, Isolation
 
@@ -31,7 +34,7 @@ KILLED = 137
 SLIM, PREIMPORTED = "slim", "pre-imported"
 
 
-class ProcessRefused(Exception):
+class ProcessStartError(Exception):
     """A process tree could not be started at all; the message says why."""
 
 
@@ -39,8 +42,9 @@ class ProcessRefused(Exception):
 class ProcessSpec:
     """One process tree to be. `workspace` becomes /opt/ml, `log` gets stdout and stderr (appended).
 
-    `env` is laid over the server's environment without its AWS and Python variables. `cwd` is a path as the program sees
-    it, /opt/ml when None. `preimported=False` keeps a long-lived process slim: it is executed, not forked.
+    `env` is laid over the server's environment without its AWS and Python variables. `cwd` is a
+    path as the program sees it, /opt/ml when None. `preimported=False` keeps a long-lived process
+    slim: it is executed, not forked.
     """
 
     name: str
@@ -83,12 +87,16 @@ class Process:
         return not self.ended.is_set()
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """The exit code (0..255, 128 + n after signal n), or None when `timeout` seconds were not enough."""
+        """The exit code (0..255, 128 + n after signal n), or None when `timeout` seconds were not
+        enough.
+        """
         self.ended.wait(timeout)
         return self.exit_code
 
     def stop(self, grace_seconds: float) -> None:
-        """SIGTERM now, SIGKILL for the whole tree after the grace (at once when 0). Returns at once: wait()."""
+        """SIGTERM now, SIGKILL for the whole tree after the grace (at once when 0). Returns at
+        once: wait().
+        """
         if self.alive:
             self.link.send(do="stop", number=self.number, grace=grace_seconds)
 
@@ -104,24 +112,30 @@ class Processes:
 
     @property
     def isolation(self) -> str:
-        """How trees are kept apart on this machine, in words; waits for the first launcher to find out."""
+        """How trees are kept apart on this machine, in words; waits for the first launcher to find
+        out.
+        """
         link = self._link(PREIMPORTED)
         link.answered.wait()
         return link.isolation.describe()
 
     def start(self, spec: ProcessSpec) -> Process:
-        """Start the tree; raises ProcessRefused when it cannot (no workspace, no process left ...).
+        """Start the tree; raises ProcessStartError when it cannot (no workspace, no process left
+        ...).
 
-        A command that does not exist is no refusal: its tree ends with 127 and says so in its log, as in a shell.
+        A command that does not exist is no refusal: its tree ends with 127 and says so in its log,
+        as in a shell.
         """
         process = self._choose(spec).start(spec)
         process.answered.wait()
         if process.refused:
-            raise ProcessRefused(f"process {spec.name!r} was not started: {process.reason}")
+            raise ProcessStartError(f"process {spec.name!r} was not started: {process.reason}")
         return process
 
     def wait_until_preimported(self, timeout: float | None = None) -> bool:
-        """Until Python jobs are forked (True); False when they never will be, or not in `timeout` seconds."""
+        """Until Python jobs are forked (True); False when they never will be, or not in `timeout`
+        seconds.
+        """
         link = self._link(PREIMPORTED)
         return link.answered.wait(timeout) and link.usable
 
@@ -134,7 +148,7 @@ class Processes:
             link.close()
 
     def _choose(self, spec: ProcessSpec) -> Link:
-        if spec.preimported:
+        if spec.preimported and takeover.is_our_python(spec.command[0]):
             link = self._link(PREIMPORTED)
             if link.answered.is_set() and link.usable:
                 return link
@@ -143,7 +157,7 @@ class Processes:
     def _link(self, kind: str) -> Link:
         with self._lock:
             if self._closed:
-                raise ProcessRefused("the local SageMaker is shutting down")
+                raise ProcessStartError("the local SageMaker is shutting down")
             link = self._links.get(kind)
             if link is None or link.broken:
                 if link is not None:
@@ -184,7 +198,9 @@ class Link:
             log=str(spec.log.absolute()),
             cwd=spec.cwd,
         )
-        if self.broken:  # it died before or while we wrote: its thread may not have seen this process
+        if (
+            self.broken
+        ):  # it died before or while we wrote: its thread may not have seen this process
             self._lose_all()
         return process
 

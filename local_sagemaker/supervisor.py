@@ -1,10 +1,12 @@
-"""The first process of every tree: it starts the program, passes signals on, and leaves nobody behind.
+"""The first process of every tree: it starts the program, passes signals on, and leaves nobody
+behind.
 
     launcher --fork--> supervisor --fork--> the program (its own session, log as stdout and stderr)
 
-Inside a process id namespace the supervisor is process 1: when it ends the kernel kills whatever is left. Without one
-it adopts orphans and kills every descendant itself. The launcher speaks to it through a pipe, one byte a wish; the end
-of that pipe means that the launcher (or the server behind it) is gone, and the tree goes with it.
+Inside a process id namespace the supervisor is process 1: when it ends the kernel kills whatever is
+left. Without one it adopts orphans and kills every descendant itself. The launcher speaks to it
+through a pipe, one byte a wish; the end of that pipe means that the launcher (or the server behind
+it) is gone, and the tree goes with it.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ Runner = Callable[[Program], None]
 def supervise(
     program: Program, isolated: Isolation, control: int, log: int, run: Runner
 ) -> NoReturn:
-    """Run one tree from its first process on; never returns. `control` and `log` are file descriptors."""
+    """Run one tree from its first process on; never returns. `control` and `log` are file
+    descriptors.
+    """
     code = NOT_STARTED
     try:
         close_all_but(control, log)
@@ -59,8 +63,10 @@ def supervise(
             _become(program, log, run)
         code = _watch(main, control, wakeup, isolated)
     except OSError as problem:
-        os.write(log, f"the local SageMaker could not start {program.command}: {problem}\n".encode())
-    except BaseException:  # an error of ours: this process has nobody above it who would tell
+        os.write(
+            log, f"the local SageMaker could not start {program.command}: {problem}\n".encode()
+        )
+    except BaseException:  # noqa: BLE001 - an error of ours; nobody above would tell it
         os.write(log, traceback.format_exc().encode())
     finally:
         os._exit(code)
@@ -77,7 +83,10 @@ def close_all_but(*kept: int) -> None:
 
 def execute(program: Program) -> None:
     """Replace this process by the program, found on the PATH of its own environment."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them; an executed program must not
+    for number in (
+        signal.SIGPIPE,
+        signal.SIGXFSZ,
+    ):  # Python ignores them; an executed program must not
         signal.signal(number, signal.SIG_DFL)
     os.execvpe(program.command[0], program.command, program.env)  # noqa: S606 - a list, no shell
 
@@ -98,7 +107,7 @@ def _become(program: Program, log: int, run: Runner) -> NoReturn:
         _complain(program, problem)
     except OSError as problem:
         _complain(program, problem)
-    except BaseException:  # an error of ours: this process has nobody above it who would tell
+    except BaseException:  # noqa: BLE001 - an error of ours; nobody above would tell it
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)

@@ -1,11 +1,13 @@
-"""Run a Python command inside a forked, pre-imported interpreter, as `python script.py` or `python -m module` would.
+"""Run a Python command inside a forked, pre-imported interpreter, as `python script.py` or `python
+-m module` would.
 
-`plan` says whether a command can be taken over, and is careful: whatever would behave differently (interpreter flags,
-variables that libraries read while they load, files that shadow a module loaded already) is executed plainly instead.
-`run` is called in a process made for it, whose stdout and stderr are the job's log; it never returns.
+`plan` says whether a command can be taken over, and is careful: whatever would behave differently
+(interpreter flags, variables that libraries read while they load, files that shadow a module loaded
+already) is executed plainly instead. `run` is called in a process made for it, whose stdout and
+stderr are the job's log; it never returns.
 
-Known limits: an object's `__del__` is not called at the end of the process (open files are flushed), and `sys.modules`
-already holds the pre-imported modules.
+Known limits: an object's `__del__` is not called at the end of the process (open files are
+flushed), and `sys.modules` already holds the pre-imported modules.
 """
 
 from __future__ import annotations
@@ -14,15 +16,14 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import importlib
 import io
 import os
 import runpy
 import sys
 import threading
 import types
-from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib import invalidate_caches
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,15 +31,31 @@ from typing import Any, NoReturn
 from local_sagemaker.supervisor import Program
 
 PYTHONS = frozenset({"python", "python3", f"python3.{sys.version_info.minor}"})
-# Read by libraries, or by Python itself, before the first line of a program: a fork comes too late for them.
-LOAD_TIME_PREFIXES = ("LD_", "DYLD_", "MALLOC_", "GLIBC_", "GOMP_", "OMP_", "KMP_", "MKL_", "PYTHON")
+# Read by libraries, or by Python itself, before the first line of a program: a fork comes too late
+# for them.
+LOAD_TIME_PREFIXES = (
+    "LD_",
+    "DYLD_",
+    "MALLOC_",
+    "GLIBC_",
+    "GOMP_",
+    "OMP_",
+    "KMP_",
+    "MKL_",
+    "PYTHON",
+)
 HONOURED = frozenset({"OMP_NUM_THREADS", "PYTHONPATH", "PYTHONUNBUFFERED"})
-THREADS = {"openmp": ("OMP_NUM_THREADS",), "blas": ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "SM_NUM_CPUS")}
+THREADS = {
+    "openmp": ("OMP_NUM_THREADS",),
+    "blas": ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "SM_NUM_CPUS"),
+}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A command that this interpreter can run itself: a script or (module=True) a module, and its arguments."""
+    """A command that this interpreter can run itself: a script or (module=True) a module, and its
+    arguments.
+    """
 
     target: str
     arguments: list[str]
@@ -46,9 +63,32 @@ class Plan:
     path: list[str]
 
 
-def plan(program: Program, base_path: list[str]) -> Plan | None:
-    """How to run the command in this process, or None when it must be executed. Called in the job's cwd."""
-    if not _is_our_python(program.command[0]) or not _can_honour(program.env):
+@dataclass(frozen=True)
+class Interpreter:
+    """What the forked interpreter brings: found out once, before the fork, because every page
+    touched is copied.
+    """
+
+    path: list[str]
+    loaded: frozenset[str]
+    ours: list[str]
+    thread_pools: list[Any]
+
+
+def interpreter(path: list[str]) -> Interpreter:
+    """Describe this interpreter as it is now: the modules it has loaded, the native thread pools
+    among them.
+    """
+    loaded = frozenset(name.partition(".")[0] for name in sys.modules)
+    ours = [name for name in sys.modules if name.partition(".")[0] == "local_sagemaker"]
+    return Interpreter(path, loaded, ours, _thread_pools())
+
+
+def plan(program: Program, here: Interpreter) -> Plan | None:
+    """How to run the command in this process, or None when it must be executed. Called in the job's
+    cwd.
+    """
+    if not is_our_python(program.command[0]) or not _can_honour(program.env):
         return None
     rest = program.command[1:]
     if rest[:1] == ["-u"]:
@@ -57,16 +97,16 @@ def plan(program: Program, base_path: list[str]) -> Plan | None:
     rest = rest[1:] if module else rest
     if not rest or rest[0].startswith("-") or not (module or _is_script(rest[0])):
         return None
-    first = os.getcwd() if module else str(Path(rest[0]).resolve().parent)
+    first = str(Path.cwd()) if module else str(Path(rest[0]).resolve().parent)
     added = [each for each in program.env.get("PYTHONPATH", "").split(os.pathsep) if each]
-    if any(_shadows(each) for each in (first, *added)):
+    if any(_shadows(each, here.loaded) for each in (first, *added)):
         return None
-    return Plan(rest[0], rest[1:], module, [first, *added, *base_path])
+    return Plan(rest[0], rest[1:], module, [first, *added, *here.path])
 
 
-def run(planned: Plan, program: Program, thread_pools: Iterable[Any]) -> NoReturn:
+def run(planned: Plan, program: Program, here: Interpreter) -> NoReturn:
     """Become that program; ends the process with the exit code that python would give."""
-    _dress(planned, program, thread_pools)
+    _dress(planned, program, here)
     code = _execute(planned)
     try:
         _finish()
@@ -74,7 +114,7 @@ def run(planned: Plan, program: Program, thread_pools: Iterable[Any]) -> NoRetur
         os._exit(code)
 
 
-def _is_our_python(name: str) -> bool:
+def is_our_python(name: str) -> bool:
     if os.sep not in name:
         return name in PYTHONS
     return name == sys.executable
@@ -88,28 +128,29 @@ def _is_script(name: str) -> bool:
     return name.endswith(".py") and Path(name).is_file()
 
 
-def _shadows(folder: str) -> bool:
-    """Does a file here carry the name of a module that is loaded already, so that `import` would miss it?"""
-    loaded = {name.partition(".")[0] for name in sys.modules}
+def _shadows(folder: str, loaded: frozenset[str]) -> bool:
+    """Does a file here carry the name of a module that is loaded already, so that `import` would
+    miss it?
+    """
     with contextlib.suppress(OSError):
-        return any(name.partition(".")[0] in loaded for name in os.listdir(folder))
+        return any(each.name.partition(".")[0] in loaded for each in Path(folder).iterdir())
     return False
 
 
-def _dress(planned: Plan, program: Program, thread_pools: Iterable[Any]) -> None:
+def _dress(planned: Plan, program: Program, here: Interpreter) -> None:
     os.environ.clear()
     os.environ.update(program.env)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - open as long as the process lives
     sys.stdout = sys.__stdout__ = _text(1, "strict")  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _text(2, "backslashreplace")  # type: ignore[misc]
     sys.path[:] = planned.path
-    invalidate_caches()
+    importlib.invalidate_caches()
     sys.argv = [planned.target, *planned.arguments]
     sys.orig_argv[:] = program.command
-    for name in [each for each in sys.modules if each.partition(".")[0] == "local_sagemaker"]:
+    for name in here.ours:
         del sys.modules[name]
     _reseed()
-    for pool in thread_pools:
+    for pool in here.thread_pools:
         _set_threads(pool, program.env)
 
 
@@ -119,10 +160,20 @@ def _text(descriptor: int, errors: str) -> io.TextIOWrapper:
 
 
 def _reseed() -> None:
-    # numpy seeds its global generator when it is imported: without this all jobs would draw the same numbers.
+    # numpy seeds its global generator when it is imported: without this all jobs would draw the
+    # same numbers.
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
+
+
+def _thread_pools() -> list[Any]:
+    """The OpenMP and BLAS libraries that are loaded, each with set_num_threads."""
+    try:
+        threadpoolctl = importlib.import_module("threadpoolctl")
+    except ImportError:
+        return []
+    return list(threadpoolctl.ThreadpoolController().lib_controllers)
 
 
 def _set_threads(pool: Any, env: dict[str, str]) -> None:
@@ -143,7 +194,7 @@ def _execute(planned: Plan) -> int:
             _run_script(planned.target, main)
     except SystemExit as end:
         return _exit_code(end.code)
-    except BaseException as problem:
+    except BaseException as problem:  # noqa: BLE001 - whatever ends the program ends it
         _report(problem)
         return 130 if isinstance(problem, KeyboardInterrupt) else 1
     return 0
