@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,29 +32,37 @@ class Operation:
     handler: Handler
     supports: frozenset[str] | None
     kept: frozenset[str]
+    only: Mapping[str, tuple[Any, ...]]
 
 
 OPERATIONS: dict[str, Operation] = {}
+TOKEN_SECONDS = 86_400.0
 _TOKENS = threading.RLock()
 
 
 def operation(
-    name: str, supports: tuple[str, ...] | None = None, kept: tuple[str, ...] = ()
+    name: str,
+    supports: tuple[str, ...] | None = None,
+    *,
+    kept: tuple[str, ...] = (),
+    only: Mapping[str, tuple[Any, ...]] | None = None,
 ) -> Callable[[Handler], Handler]:
     """Register the handler of an API operation.
 
-    `supports`: the members that have an effect, dotted, lists transparent
-    ("InputDataConfig.DataSource"). Naming a member without naming anything below it supports all
+    `supports`: the members that have an effect, dotted, lists transparent:
+    "InputDataConfig.ChannelName". Naming a member without naming anything below it supports all
     below it. `kept`: members that mean nothing on one machine and change no answer (RoleArn, KMS
-    keys): stored and shown by Describe, not acted on.
+    keys): stored, shown by Describe, not acted on. `only`: members that are supported with these
+    values and no other.
     """
-    wire.check_members(name, (*(supports or ()), *kept))
+    only = dict(only or {})
+    wire.check_members(name, (*(supports or ()), *kept, *only))
 
     def register(handler: Handler) -> Handler:
         if name in OPERATIONS:
             raise ValueError(f"{name} is registered twice")
-        members = None if supports is None else frozenset(supports) | frozenset(kept)
-        OPERATIONS[name] = Operation(name, handler, members, frozenset(kept))
+        members = None if supports is None else frozenset((*supports, *kept, *only))
+        OPERATIONS[name] = Operation(name, handler, members, frozenset(kept), only)
         return handler
 
     return register
@@ -68,8 +76,7 @@ def call(plane: Plane, name: str, request: Body) -> Body:
     if found is None:
         raise unknown(name)
     request = wire.validate(name, request)
-    if found.supports is not None:
-        _refuse_unsupported(found, request)
+    _refuse_unsupported(found, request)
     token_member = wire.token_member(name)
     if token_member is None or token_member not in request:
         return wire.project(name, found.handler(plane, request))
@@ -86,12 +93,17 @@ def unknown(name: str) -> ApiError:
 
 
 def _refuse_unsupported(found: Operation, request: Body) -> None:
-    assert found.supports is not None  # noqa: S101 - the caller looked
-    for path in wire.member_paths(found.name, request):
-        if not _is_supported(path, found.supports):
+    for path, value in wire.members(found.name, request):
+        if found.supports is not None and not _is_supported(path, found.supports):
             raise validation(
                 f"{found.name}: member {path!r} is not supported by the local SageMaker; leave it "
-                f"out. `python -m local_sagemaker operations` lists the supported members"
+                "out. `python -m local_sagemaker operations` lists the supported members"
+            )
+        if path in found.only and value not in found.only[path]:
+            allowed = " or ".join(repr(each) for each in found.only[path])
+            raise validation(
+                f"{found.name}: {path} = {value!r} is not supported by the local SageMaker; "
+                f"it may be {allowed}"
             )
 
 
@@ -135,3 +147,9 @@ def _remember(plane: Plane, key: str, digest: str, answer: Body) -> None:
         plane.store.insert("request-token", key, row)
     except Duplicate:  # a nested call with the same token has answered already
         return
+
+
+def forget_old_tokens(plane: Plane) -> None:
+    """Tokens are remembered for a day (AWS keeps them for hours)."""
+    oldest = plane.clock.now() - TOKEN_SECONDS
+    plane.store.delete_where("request-token", lambda row: row["CreationTime"] < oldest)

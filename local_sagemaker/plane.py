@@ -20,7 +20,7 @@ if (
     from local_sagemaker.processes import Processes
 
 
-@dataclass
+@dataclass(eq=False)  # one plane is never another: it may be a key
 class Plane:
     """Everything a handler may use. `call` runs another API operation with full validation."""
 

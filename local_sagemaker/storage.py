@@ -2,7 +2,7 @@
 itself.
 
 S3Prefix semantics are SageMaker's: a URI is a *string* prefix; what lies below it keeps its path
-after the prefix's last "/"; a URI that is one object lands under its base name. Transfers run in a
+after the prefix's folder; a URI that is one object lands under its base name. Transfers run in a
 few threads.
 """
 
@@ -108,10 +108,10 @@ class Storage:
         """A digest of the content below a URI (keys, ETags, sizes). Raises StorageError when nothing is
         there.
         """
-        base = _base_length(parse(uri).key)
+        prefix = parse(uri).key
         digest = hashlib.sha256()
         for key, etag, size in sorted(self._needed(uri)):
-            digest.update(f"{key[base:]}\0{etag}\0{size}\n".encode())
+            digest.update(f"{relative_name(prefix, key)}\0{etag}\0{size}\n".encode())
         return digest.hexdigest()
 
     def read_text(self, uri: str) -> str:
@@ -124,11 +124,10 @@ class Storage:
     def download(self, uri: str, directory: Path) -> int:
         """Everything below the URI into the directory; the number of bytes. Raises StorageError, OSError."""
         place = parse(uri)
-        base = _base_length(place.key)
         objects = [item for item in self._needed(uri) if not item[0].endswith("/")]
         jobs: Jobs = []
         for key, _, _ in objects:
-            target = _inside(directory, key[base:])
+            target = _inside(directory, relative_name(place.key, key))
             target.parent.mkdir(parents=True, exist_ok=True)
             jobs.append((Location(place.bucket, key), target))
         self._all(self._download_one, jobs)
@@ -209,9 +208,15 @@ def _explain(code: str, uri: str, said: str) -> str:
     return f"{uri}: {said}"
 
 
-def _base_length(key: str) -> int:
-    """How much of a key is cut off below a prefix: all up to its last "/"."""
-    return key.rfind("/") + 1
+def relative_name(prefix: str, key: str) -> str:
+    """Where an object of a prefix lands: its own name for one object, else what follows the folder.
+
+    "data/train" and "data/train/" both put data/train/x.csv at x.csv; a prefix that ends inside a
+    name ("data/tr") keeps that name whole.
+    """
+    if key != prefix and (prefix.endswith("/") or key[len(prefix)] == "/"):
+        return key[len(prefix) :].lstrip("/")
+    return key[prefix.rfind("/") + 1 :]
 
 
 def _inside(directory: Path, name: str) -> Path:

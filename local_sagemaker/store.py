@@ -155,6 +155,12 @@ class Store:
             db.execute("DELETE FROM resources WHERE kind = ? AND name = ?", (kind, name))
             db.execute("DELETE FROM stories WHERE kind = ? AND name = ?", (kind, name))
 
+    def delete_where(self, kind: str, where: Callable[[Row], bool]) -> None:
+        """Remove the resources of a kind that match; for kinds without tags and stories."""
+        gone = [(seq,) for seq, row in self._numbered(kind) if where(row)]
+        with self._transaction() as db:
+            db.executemany("DELETE FROM resources WHERE seq = ?", gone)
+
     def rows(self, kind: str, where: Callable[[Row], bool] | None = None) -> list[Row]:
         """Every resource of a kind, in the order of creation."""
         return [row for _, row in self._numbered(kind) if where is None or where(row)]

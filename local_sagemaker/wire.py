@@ -119,22 +119,22 @@ def _project(shape: Any, value: Any) -> Any:
     return value
 
 
-def member_paths(operation: str, request: dict[str, Any]) -> Iterator[str]:
-    """Dotted paths of every structure member in the request, lists transparent, maps closed."""
-    yield from _paths(_input(operation), request, "")
+def members(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """(dotted path, value) of every structure member in the request; lists transparent, maps closed."""
+    yield from _members(_input(operation), request, "")
 
 
-def _paths(shape: Any, value: Any, prefix: str) -> Iterator[str]:
+def _members(shape: Any, value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     if shape is None:
         return
     if shape.type_name == "list":
         for each in value:
-            yield from _paths(shape.member, each, prefix)
+            yield from _members(shape.member, each, prefix)
     elif shape.type_name == "structure":
         for name, each in value.items():
             path = f"{prefix}.{name}" if prefix else name
-            yield path
-            yield from _paths(shape.members[name], each, path)
+            yield path, each
+            yield from _members(shape.members[name], each, path)
 
 
 def check_members(operation: str, paths: tuple[str, ...]) -> None:
@@ -163,8 +163,3 @@ def patterns_left_out() -> frozenset[str]:
     shapes = (_model().shape_for(name) for name in _model().shape_names)
     patterns = {pattern for shape in shapes if (pattern := shape.metadata.get("pattern"))}
     return frozenset(p for p in patterns if constraints.compiled(p) is None)
-
-
-def output_members(operation: str) -> list[str]:
-    shape = _output(operation)
-    return [] if shape is None else list(shape.members)

@@ -1,0 +1,110 @@
+"""Processing jobs: create, describe, list, stop. How one runs is engine/processing.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local_sagemaker import lifecycle
+from local_sagemaker.arns import arn
+from local_sagemaker.engine import jobs, processing
+from local_sagemaker.errors import resource_in_use, validation
+from local_sagemaker.operations import operation
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Duplicate
+
+KIND = "processing-job"
+DEFAULT_RUNTIME_SECONDS = 86_400
+SORT_KEYS = {
+    "CreationTime": "CreationTime",
+    "Name": "ProcessingJobName",
+    "Status": "ProcessingJobStatus",
+}
+
+
+@operation(
+    "CreateProcessingJob",
+    (
+        "ProcessingJobName",
+        "ProcessingInputs.InputName",
+        "ProcessingInputs.S3Input.S3Uri",
+        "ProcessingInputs.S3Input.LocalPath",
+        "ProcessingOutputConfig.Outputs.OutputName",
+        "ProcessingOutputConfig.Outputs.S3Output",
+        "AppSpecification",
+        "Environment",
+        "StoppingCondition",
+        "Tags",
+    ),
+    kept=(
+        "RoleArn",
+        "NetworkConfig",
+        "ExperimentConfig",
+        "ProcessingOutputConfig.KmsKeyId",
+        "ProcessingResources.ClusterConfig.InstanceType",
+        "ProcessingResources.ClusterConfig.VolumeSizeInGB",
+        "ProcessingResources.ClusterConfig.VolumeKmsKeyId",
+        # With one instance, sharding by key is the same as full replication.
+        "ProcessingInputs.S3Input.S3DataDistributionType",
+    ),
+    only={
+        "ProcessingInputs.AppManaged": (False,),
+        "ProcessingInputs.S3Input.S3DataType": ("S3Prefix",),
+        "ProcessingInputs.S3Input.S3InputMode": ("File",),
+        "ProcessingInputs.S3Input.S3CompressionType": ("None",),
+        "ProcessingOutputConfig.Outputs.AppManaged": (False,),
+        "ProcessingResources.ClusterConfig.InstanceCount": (1,),
+    },
+)
+def create_processing_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    name = request["ProcessingJobName"]
+    processing.check(request)
+    now = plane.clock.now()
+    limits = {"MaxRuntimeInSeconds": DEFAULT_RUNTIME_SECONDS} | request.get("StoppingCondition", {})
+    row = {
+        **{member: value for member, value in request.items() if member != "Tags"},
+        "ProcessingJobArn": arn(plane.config, KIND, name),
+        "ProcessingJobStatus": "InProgress",
+        "StoppingCondition": limits,
+        "CreationTime": now,
+        "LastModifiedTime": now,
+    }
+    try:
+        plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))
+    except Duplicate as cause:
+        raise resource_in_use(
+            "Job name must be unique within an AWS account and region, and a job with this name "
+            f"already exists ({row['ProcessingJobArn']})"
+        ) from cause
+    lifecycle.announce(plane, KIND, name)
+    jobs.start_processing_job(plane, name)
+    return row
+
+
+@operation("DescribeProcessingJob")
+def describe_processing_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    return _existing(plane, request["ProcessingJobName"])
+
+
+@operation("ListProcessingJobs")
+def list_processing_jobs(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    rows, token = plane.store.page(KIND, request, sort_keys=SORT_KEYS)
+    return {"ProcessingJobSummaries": rows, "NextToken": token}
+
+
+@operation("StopProcessingJob")
+def stop_processing_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    row = _existing(plane, request["ProcessingJobName"])
+    if row["ProcessingJobStatus"] != "InProgress":
+        raise validation(
+            "The request was rejected because the processing job is in status "
+            f"{row['ProcessingJobStatus']}."
+        )
+    jobs.stop(plane, KIND, row["ProcessingJobName"])
+    return {}
+
+
+def _existing(plane: Plane, name: str) -> dict[str, Any]:
+    row = plane.store.get(KIND, name)
+    if row is None:
+        raise validation(f"Could not find requested job with name: {name}")
+    return row

@@ -1,0 +1,136 @@
+"""Training jobs: create, describe, list, stop. How one runs is engine/training.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local_sagemaker import lifecycle
+from local_sagemaker.arns import arn
+from local_sagemaker.engine import jobs, training
+from local_sagemaker.errors import resource_in_use, validation
+from local_sagemaker.operations import operation
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Duplicate
+
+KIND = "training-job"
+SORT_KEYS = {
+    "CreationTime": "CreationTime",
+    "Name": "TrainingJobName",
+    "Status": "TrainingJobStatus",
+}
+
+
+@operation(
+    "CreateTrainingJob",
+    (
+        "TrainingJobName",
+        "HyperParameters",
+        "AlgorithmSpecification.TrainingImage",
+        "AlgorithmSpecification.MetricDefinitions",
+        "AlgorithmSpecification.ContainerEntrypoint",
+        "AlgorithmSpecification.ContainerArguments",
+        "InputDataConfig.ChannelName",
+        "InputDataConfig.ContentType",
+        "InputDataConfig.DataSource.S3DataSource.S3Uri",
+        "OutputDataConfig.S3OutputPath",
+        "OutputDataConfig.CompressionType",
+        "StoppingCondition.MaxRuntimeInSeconds",
+        "Environment",
+        "Tags",
+    ),
+    kept=(
+        "RoleArn",
+        "VpcConfig",
+        "EnableNetworkIsolation",
+        "EnableInterContainerTrafficEncryption",
+        "ExperimentConfig",
+        "RetryStrategy",
+        "SessionChainingConfig",
+        "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries",
+        "InputDataConfig.ShuffleConfig",  # AWS acts on it for Pipe input and manifests alone
+        "InputDataConfig.DataSource.S3DataSource.S3DataDistributionType",
+        "OutputDataConfig.KmsKeyId",
+        "ResourceConfig.InstanceType",
+        "ResourceConfig.VolumeSizeInGB",
+        "ResourceConfig.VolumeKmsKeyId",
+        "ResourceConfig.KeepAlivePeriodInSeconds",
+    ),
+    only={
+        "AlgorithmSpecification.TrainingInputMode": ("File",),
+        "EnableManagedSpotTraining": (False,),
+        "InfraCheckConfig.EnableInfraCheck": (False,),
+        "InputDataConfig.CompressionType": ("None",),
+        "InputDataConfig.DataSource.S3DataSource.S3DataType": ("S3Prefix",),
+        "InputDataConfig.InputMode": ("File",),
+        "InputDataConfig.RecordWrapperType": ("None",),
+        "ProfilerConfig.DisableProfiler": (True,),
+        "RemoteDebugConfig.EnableRemoteDebug": (False,),
+        "ResourceConfig.InstanceCount": (1,),
+    },
+)
+def create_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    name = request["TrainingJobName"]
+    training.check(request)
+    now = plane.clock.now()
+    row = {
+        **{member: value for member, value in request.items() if member != "Tags"},
+        "TrainingJobArn": arn(plane.config, KIND, name),
+        "TrainingJobStatus": "InProgress",
+        "CreationTime": now,
+        "LastModifiedTime": now,
+    }
+    row |= training.secondary(row, "Starting", now)
+    try:
+        plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))
+    except Duplicate as cause:
+        raise resource_in_use(
+            "Training job names must be unique within an AWS account and region, and a training "
+            f"job with this name already exists ({row['TrainingJobArn']})"
+        ) from cause
+    lifecycle.announce(plane, KIND, name)
+    jobs.start_training_job(plane, name)
+    return row
+
+
+@operation("DescribeTrainingJob")
+def describe_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    return _existing(plane, request["TrainingJobName"])
+
+
+@operation(
+    "ListTrainingJobs",
+    (
+        "NextToken",
+        "MaxResults",
+        "CreationTimeAfter",
+        "CreationTimeBefore",
+        "LastModifiedTimeAfter",
+        "LastModifiedTimeBefore",
+        "NameContains",
+        "StatusEquals",
+        "SortBy",
+        "SortOrder",
+    ),
+)
+def list_training_jobs(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    rows, token = plane.store.page(KIND, request, sort_keys=SORT_KEYS)
+    return {"TrainingJobSummaries": rows, "NextToken": token}
+
+
+@operation("StopTrainingJob")
+def stop_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    row = _existing(plane, request["TrainingJobName"])
+    if row["TrainingJobStatus"] != "InProgress":
+        raise validation(
+            "The request was rejected because the training job is in status "
+            f"{row['TrainingJobStatus']}."
+        )
+    jobs.stop(plane, KIND, row["TrainingJobName"])
+    return {}
+
+
+def _existing(plane: Plane, name: str) -> dict[str, Any]:
+    row = plane.store.get(KIND, name)
+    if row is None:
+        raise validation("Requested resource not found.")
+    return row

@@ -1,0 +1,81 @@
+"""Putting a Plane together, bringing back what the last server left, and taking it down.
+
+The command line and the tests start here. Every api module is imported by name below: importing
+registers.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+from local_sagemaker import operations
+from local_sagemaker.clock import Clock, SystemClock
+from local_sagemaker.config import Config
+from local_sagemaker.engine import jobs, pipelines, serving
+from local_sagemaker.events import Bus
+from local_sagemaker.plane import Plane
+from local_sagemaker.processes import Processes
+from local_sagemaker.storage import Storage
+from local_sagemaker.store import Store
+
+API = (
+    "endpoint_configs",
+    "endpoints",
+    "model_package_groups",
+    "model_packages",
+    "models",
+    "pipeline_executions",
+    "pipelines",
+    "processing_jobs",
+    "tags",
+    "training_jobs",
+)
+STATE = "state.sqlite"
+
+
+def load_api() -> None:
+    """Fill the registry of operations."""
+    for name in API:
+        importlib.import_module(f"local_sagemaker.api.{name}")
+
+
+def build(config: Config, clock: Clock | None = None) -> Plane:
+    """A plane with nothing running in it yet; its home is made if need be."""
+    load_api()
+    config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    plane = Plane(
+        config=config,
+        clock=clock or SystemClock(),
+        store=Store(config.home / STATE),
+        bus=Bus(),
+        storage=Storage(config),
+        processes=Processes(config),
+        call=_not_yet,
+    )
+    plane.call = functools.partial(operations.call, plane)
+    return plane
+
+
+def recover(plane: Plane) -> None:
+    """After a start: jobs of the last server are ended first, since pipelines and endpoints look at
+    them.
+    """
+    operations.forget_old_tokens(plane)
+    jobs.recover(plane)
+    pipelines.recover(plane)
+    serving.recover(plane)
+
+
+def shut_down(plane: Plane) -> None:
+    """Stop what runs. Nothing is written about it: recover() tells the truth at the next start."""
+    jobs.close(plane)
+    plane.processes.close()
+    jobs.join(plane)
+    plane.storage.close()
+    plane.store.close()
+
+
+def _not_yet(name: str, _: dict[str, Any]) -> dict[str, Any]:
+    raise RuntimeError(f"{name} was called before the plane was complete")

@@ -1,0 +1,55 @@
+"""What processing and training jobs differ in, as one table row each; engine/jobs.py runs either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from local_sagemaker.images import Image
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Row
+
+COMPLETED, FAILED, STOPPED, TIMED_OUT = "Completed", "Failed", "Stopped", "TimedOut"
+
+
+class JobFailure(Exception):  # noqa: N818 - it is what the FailureReason says, not a bug
+    """The job cannot go on; the message is its FailureReason."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """Something in S3 that must lie in a directory of the workspace before the job starts."""
+
+    name: str
+    uri: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the process of a job ended: one of the words above, and its exit code."""
+
+    end: str
+    exit_code: int = 0
+
+
+@dataclass(frozen=True)
+class JobType:
+    """How one kind of job is laid out, started and delivered."""
+
+    kind: str
+    image_uri: Callable[[Row], str]
+    inputs: Callable[[Row], list[Input]]
+    # Config files and empty output directories, as /opt/ml has them when the container starts.
+    lay_out: Callable[[Plane, Row, Path], None]
+    command: Callable[[Row, Image], list[str]]
+    environment: Callable[[Row], Mapping[str, str]]
+    # Upload what the outcome asks for; returns members for the row.
+    deliver: Callable[[Plane, Row, Path, Outcome], Row]
+    # Members for a job that ended, from its workspace and log.
+    closing: Callable[[Plane, Row, Path, Outcome], Row]
+    # Members when it enters a stage: Downloading, Training, Uploading, Stopping or an end.
+    stage: Callable[[Row, str, float], Row]
+    max_runtime_seconds: Callable[[Row], float]
+    grace_seconds: float

@@ -1,0 +1,292 @@
+"""Running jobs: a pool of slots, and the one road every job takes from InProgress to its end.
+
+inputs from S3 -> workspace -> process tree -> outputs to S3 -> Completed | Failed | Stopped
+
+What a processing and a training job do differently stands in processing.py and training.py. A job
+that was running when the server died is Failed at the next start: recover().
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shutil
+import threading
+import weakref
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from local_sagemaker import config, images, lifecycle
+from local_sagemaker.engine import processing, training, workspace
+from local_sagemaker.engine.job_type import (
+    COMPLETED,
+    FAILED,
+    STOPPED,
+    TIMED_OUT,
+    Input,
+    JobFailure,
+    JobType,
+    Outcome,
+)
+from local_sagemaker.errors import ApiError, validation
+from local_sagemaker.plane import Plane
+from local_sagemaker.processes import Process, ProcessRefused, ProcessSpec
+from local_sagemaker.storage import StorageError
+from local_sagemaker.store import KINDS, Row
+
+log = logging.getLogger(__name__)
+
+JOB_TYPES: dict[str, JobType] = {job.kind: job for job in (processing.JOB, training.JOB)}
+PARALLEL_INPUTS = 4
+INTERRUPTED = "InternalServerError: the local SageMaker was stopped while this job ran"
+
+
+@dataclass(eq=False)
+class Running:
+    """A job that waits for a slot or has one."""
+
+    stop: threading.Event = field(default_factory=threading.Event)
+    process: Process | None = None
+    future: Future[None] | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Pool:
+    """The slots of one plane, and what runs in them."""
+
+    def __init__(self, slots: int) -> None:
+        self.executor = ThreadPoolExecutor(slots, thread_name_prefix="job")
+        self.running: dict[tuple[str, str], Running] = {}
+        self.closing = False
+
+
+_POOLS: weakref.WeakKeyDictionary[Plane, Pool] = weakref.WeakKeyDictionary()
+_POOLS_LOCK = threading.Lock()
+
+
+def start_processing_job(plane: Plane, name: str) -> None:
+    _submit(plane, "processing-job", name)
+
+
+def start_training_job(plane: Plane, name: str) -> None:
+    _submit(plane, "training-job", name)
+
+
+def stop(plane: Plane, kind: str, name: str) -> None:
+    """Ask a job to end: SIGTERM, a grace, SIGKILL. Raises ApiError when it has ended meanwhile."""
+    try:
+        row = plane.store.get(kind, name) or {}
+        now = plane.clock.now()
+        members = JOB_TYPES[kind].stage(row, "Stopping", now)
+        lifecycle.transition(plane, kind, name, "Stopping", **members)
+    except lifecycle.IllegalTransition as cause:
+        raise validation(f"The request was rejected because the job has ended: {cause}") from cause
+    running = _pool(plane).running.get((kind, name))
+    if running is None:
+        return
+    with running.lock:
+        running.stop.set()
+        if running.process is not None:
+            running.process.stop(JOB_TYPES[kind].grace_seconds)
+    if running.future is not None and running.future.cancel():
+        _finish(plane, JOB_TYPES[kind], name, Outcome(STOPPED), {})
+
+
+def close(plane: Plane) -> None:
+    """Before the processes are killed: from now on no ending is written; recover() will tell the
+    truth.
+    """
+    pool = _pool(plane)
+    pool.closing = True
+    pool.executor.shutdown(wait=False, cancel_futures=True)
+
+
+def join(plane: Plane) -> None:
+    """After the processes were killed: until no job's thread is left."""
+    _pool(plane).executor.shutdown(wait=True)
+
+
+def recover(plane: Plane) -> None:
+    """At boot: no job of the last server still runs. Those without an end are Failed (or Stopped)."""
+    for job in JOB_TYPES.values():
+        status = lifecycle.TABLES[job.kind].member
+        for row in plane.store.rows(job.kind):
+            if row[status] in ("InProgress", "Stopping"):
+                _interrupted(plane, job, row[name_member(job)], row[status])
+
+
+def _interrupted(plane: Plane, job: JobType, name: str, status: str) -> None:
+    if status == "Stopping":
+        _finish(plane, job, name, Outcome(STOPPED), {})
+    else:
+        _finish(plane, job, name, Outcome(FAILED), {"FailureReason": INTERRUPTED})
+    root = plane.config.home / "jobs" / job.kind / name
+    if root.is_dir():
+        workspace.clear(root)
+
+
+def _pool(plane: Plane) -> Pool:
+    with _POOLS_LOCK:
+        return _POOLS.setdefault(plane, Pool(plane.config.slots))
+
+
+def _submit(plane: Plane, kind: str, name: str) -> None:
+    pool = _pool(plane)
+    running = Running()
+    pool.running[kind, name] = running
+    running.future = pool.executor.submit(_run, plane, JOB_TYPES[kind], name, running)
+    running.future.add_done_callback(lambda _: pool.running.pop((kind, name), None))
+
+
+def _run(plane: Plane, job: JobType, name: str, running: Running) -> None:
+    """The whole life of a job, in its slot; every way out of it ends in a status."""
+    try:
+        outcome, members = _carry_out(plane, job, name, running)
+    except JobFailure as failure:
+        outcome, members = Outcome(FAILED), {"FailureReason": str(failure)}
+    except Exception as failure:
+        if _pool(plane).closing:
+            return
+        log.exception("a job failed inside kind=%s name=%s", job.kind, name)
+        text = f"InternalServerError: {type(failure).__name__}: {failure}"
+        outcome, members = Outcome(FAILED), {"FailureReason": text[:1024]}
+    if not _pool(plane).closing:
+        _finish(plane, job, name, outcome, members)
+
+
+def _carry_out(plane: Plane, job: JobType, name: str, running: Running) -> tuple[Outcome, Row]:
+    row = plane.store.get(job.kind, name)
+    if row is None:
+        raise JobFailure("InternalServerError: the job's row is gone")
+    root = workspace.create(plane.config.home, job.kind, name)
+    try:
+        with _Translated("download", root):
+            _enter(plane, job, name, "Downloading")
+            job.lay_out(plane, row, root)
+            _download(plane, job.inputs(row), root)
+        if running.stop.is_set():
+            return Outcome(STOPPED), {}
+        _enter(plane, job, name, "Training")
+        outcome = _execute(plane, job, row, root, running)
+        if _pool(plane).closing:
+            return outcome, {}
+        with _Translated("upload", root):
+            if outcome.end != FAILED:
+                _enter(plane, job, name, "Uploading")
+            delivered = job.deliver(plane, row, root, outcome)
+        row = plane.store.get(job.kind, name) or row
+        return outcome, {**delivered, **job.closing(plane, row, root, outcome)}
+    finally:
+        workspace.clear(root)
+
+
+def _execute(plane: Plane, job: JobType, row: Row, root: Path, running: Running) -> Outcome:
+    name = row[name_member(job)]
+    log_path = workspace.log_file(plane.config.home, job.kind, name)
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        image = images.resolve(job.image_uri(row))
+        _note(log_path, image.notes)
+        spec = ProcessSpec(
+            f"{job.kind}/{name}",
+            job.command(row, image),
+            {**base_environment(plane), **job.environment(row)},
+            root,
+            log_path,
+        )
+        with running.lock:
+            if running.stop.is_set():
+                return Outcome(STOPPED)
+            running.process = plane.processes.start(spec)
+    except ApiError as cause:
+        raise JobFailure(f"ClientError: {cause.message}") from cause
+    except ProcessRefused as cause:
+        raise JobFailure(f"InternalServerError: {cause}") from cause
+    return _wait(job, row, running.process, running.stop)
+
+
+def _wait(job: JobType, row: Row, process: Process, stop_asked: threading.Event) -> Outcome:
+    code = process.wait(job.max_runtime_seconds(row))
+    if code is None:
+        process.stop(job.grace_seconds)
+        return Outcome(STOPPED if stop_asked.is_set() else TIMED_OUT, process.wait(None) or 0)
+    if stop_asked.is_set():
+        return Outcome(STOPPED, code)
+    return Outcome(COMPLETED if code == 0 else FAILED, code)
+
+
+def base_environment(plane: Plane) -> dict[str, str]:
+    """What every job's environment begins with: where AWS is, and its share of the cores."""
+    threads = str(max(1, (os.cpu_count() or 1) // plane.config.slots))
+    return {
+        **config.client_environment(plane.config),
+        "SM_NUM_CPUS": threads,
+        "OMP_NUM_THREADS": threads,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def name_member(job: JobType) -> str:
+    return KINDS[job.kind].name
+
+
+def _download(plane: Plane, inputs: Iterable[Input], root: Path) -> None:
+    def fetch(each: Input) -> None:
+        directory = workspace.at(root, each.path)
+        directory.mkdir(parents=True, exist_ok=True)
+        plane.storage.download(each.uri, directory)
+
+    todo = list(inputs)
+    if len(todo) < 2:
+        for each in todo:
+            fetch(each)
+        return
+    with ThreadPoolExecutor(PARALLEL_INPUTS) as threads:
+        for done in [threads.submit(fetch, each) for each in todo]:
+            done.result()
+
+
+def _enter(plane: Plane, job: JobType, name: str, stage: str) -> None:
+    now = plane.clock.now()
+
+    def change(row: Row) -> Row:
+        return {**row, **job.stage(row, stage, now), "LastModifiedTime": now}
+
+    plane.store.edit(job.kind, name, change)
+
+
+def _finish(plane: Plane, job: JobType, name: str, outcome: Outcome, members: Row) -> None:
+    row = plane.store.get(job.kind, name) or {}
+    status = STOPPED if outcome.end == TIMED_OUT else outcome.end
+    staged = job.stage(row, outcome.end, plane.clock.now())
+    lifecycle.transition(plane, job.kind, name, status, **staged, **members)
+    log.info("job ended kind=%s name=%s status=%s", job.kind, name, status)
+
+
+def _note(log_path: Path, notes: Iterable[str]) -> None:
+    with log_path.open("a") as file:
+        file.writelines(f"[local-sagemaker] {note}\n" for note in notes)
+
+
+class _Translated:
+    """Turn what S3 and the disk say while data is moved into the FailureReason of a job."""
+
+    def __init__(self, what: str, root: Path) -> None:
+        self._what = what
+        self._root = root
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, StorageError):
+            raise JobFailure(f"ClientError: Data {self._what} failed: {error}") from error
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            free = shutil.disk_usage(self._root).free
+            raise JobFailure(
+                f"ClientError: no space left on device during {self._what}: {self._root} has "
+                f"{free} bytes free; free some, or set LOCAL_SAGEMAKER_HOME to a larger disk"
+            ) from error

@@ -1,0 +1,62 @@
+"""Metric definitions: regular expressions applied to every line of a job's log; the last value of
+each counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from local_sagemaker.errors import validation
+
+# AWS's log carries a tab as "#011" and its built-in regexes look for that; ours carries the tab.
+ESCAPED_TAB = "#011"
+
+
+def check(definitions: Iterable[Mapping[str, str]]) -> None:
+    """Raise ApiError for a regular expression that cannot be used."""
+    for each in definitions:
+        try:
+            groups = re.compile(each["Regex"]).groups
+        except re.error as cause:
+            raise validation(
+                f"MetricDefinitions {each['Name']!r}: Regex {each['Regex']!r}: {cause}"
+            ) from cause
+        if groups == 0:
+            raise validation(
+                f"MetricDefinitions {each['Name']!r}: Regex {each['Regex']!r} has no group; put "
+                "the number in ( )"
+            )
+
+
+def final(
+    definitions: Iterable[Mapping[str, str]], log: Path, timestamp: float
+) -> list[dict[str, Any]]:
+    """FinalMetricDataList of a log: the last number each definition's first group found, if any."""
+    patterns = {each["Name"]: re.compile(each["Regex"]) for each in definitions}
+    if not patterns or not log.exists():
+        return []
+    last: dict[str, float] = {}
+    with log.open(errors="replace") as lines:
+        for line in lines:
+            for name, pattern in patterns.items():
+                value = _value(pattern, line)
+                if value is not None:
+                    last[name] = value
+    return [
+        {"MetricName": name, "Value": last[name], "Timestamp": timestamp}
+        for name in patterns
+        if name in last
+    ]
+
+
+def _value(pattern: re.Pattern[str], line: str) -> float | None:
+    if ESCAPED_TAB in pattern.pattern:
+        line = line.replace("\t", ESCAPED_TAB)
+    found = pattern.search(line)
+    try:
+        return float(found[1]) if found else None
+    except (TypeError, ValueError):  # the group matched nothing, or no number
+        return None

@@ -1,0 +1,148 @@
+"""A processing job's contract with its container: paths, config files, entry point, uploads,
+messages.
+
+Facts: the developer guide's "Build Your Own Processing Container".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local_sagemaker import images
+from local_sagemaker.engine import workspace
+from local_sagemaker.engine.job_type import (
+    FAILED,
+    Input,
+    JobFailure,
+    JobType,
+    Outcome,
+)
+from local_sagemaker.errors import validation
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Row
+
+BELOW = "/opt/ml/processing"
+HOST = "algo-1"
+CONFIGURED = (
+    "ProcessingJobArn",
+    "ProcessingJobName",
+    "AppSpecification",
+    "Environment",
+    "ProcessingInputs",
+    "ProcessingOutputConfig",
+    "ProcessingResources",
+    "RoleArn",
+    "StoppingCondition",
+)
+
+
+def check(request: Row) -> None:
+    """What the model cannot say of a CreateProcessingJob request; raises ApiError."""
+    images.resolve(request["AppSpecification"]["ImageUri"])
+    for each in request.get("ProcessingInputs", ()):
+        if "S3Input" not in each:
+            raise validation(f"ProcessingInputs {each['InputName']!r}: give S3Input")
+        _check_path("ProcessingInputs", each["InputName"], each["S3Input"].get("LocalPath", ""))
+    for each in _outputs(request):
+        if "S3Output" not in each:
+            raise validation(f"Outputs {each['OutputName']!r}: give S3Output")
+        _check_path("Outputs", each["OutputName"], each["S3Output"].get("LocalPath", ""))
+    _check_unique("InputName", request.get("ProcessingInputs", ()))
+    _check_unique("OutputName", _outputs(request))
+
+
+def inputs(row: Row) -> list[Input]:
+    return [
+        Input(each["InputName"], each["S3Input"]["S3Uri"], each["S3Input"]["LocalPath"])
+        for each in row.get("ProcessingInputs", ())
+    ]
+
+
+def lay_out(plane: Plane, row: Row, root: Path) -> None:
+    config = root / "config"
+    job = {member: row.get(member) for member in CONFIGURED}
+    workspace.write_json(config / "processingjobconfig.json", job)
+    workspace.write_json(config / "resourceconfig.json", {"current_host": HOST, "hosts": [HOST]})
+    for output in _outputs(row):
+        workspace.at(root, output["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
+
+
+def command(row: Row, image: images.Image) -> list[str]:
+    """Docker's rules; our images have no default command for processing, so an entry point is needed."""
+    application = row["AppSpecification"]
+    entry = application.get("ContainerEntrypoint")
+    if not entry:
+        raise JobFailure(
+            f"ClientError: the image {application['ImageUri']} has no default command for a "
+            "processing job here; give AppSpecification.ContainerEntrypoint"
+        )
+    return [*entry, *application.get("ContainerArguments", ())]
+
+
+def environment(row: Row) -> Mapping[str, str]:
+    given: Mapping[str, str] = row.get("Environment", {})
+    return given
+
+
+def deliver(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
+    """EndOfJob outputs of a job that completed or was stopped; Continuous ones in every case."""
+    for output in _outputs(row):
+        target = output["S3Output"]
+        if outcome.end == FAILED and target["S3UploadMode"] != "Continuous":
+            continue
+        directory = workspace.at(root, target["LocalPath"])
+        if directory.is_dir():
+            plane.storage.upload(directory, target["S3Uri"])
+    return {}
+
+
+def closing(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
+    members: Row = {"ProcessingEndTime": plane.clock.now()}
+    try:
+        message = workspace.read_text(root / "output" / "message")
+    except UnicodeError as cause:
+        raise JobFailure("ClientError: /opt/ml/output/message is not valid UTF-8") from cause
+    if message:
+        members["ExitMessage"] = message
+    if outcome.end == FAILED:
+        members["FailureReason"] = (
+            f"AlgorithmError: See job logs for more information, exit code: {outcome.exit_code}"
+        )
+    return members
+
+
+def stage(row: Row, name: str, now: float) -> Row:
+    return {"ProcessingStartTime": now} if name == "Training" else {}
+
+
+def _outputs(row: Row) -> list[dict[str, Any]]:
+    return list(row.get("ProcessingOutputConfig", {}).get("Outputs", ()))
+
+
+def _check_path(member: str, name: str, path: str) -> None:
+    if ".." in path.split("/") or not f"{path}/".startswith(f"{BELOW}/"):
+        raise validation(f"{member} {name!r}: LocalPath {path!r} must start with {BELOW}/")
+
+
+def _check_unique(member: str, items: Any) -> None:
+    names = [each[member] for each in items]
+    for name in names:
+        if names.count(name) > 1:
+            raise validation(f"{member} {name!r} is given twice; names must be unique in a job")
+
+
+JOB = JobType(
+    kind="processing-job",
+    image_uri=lambda row: str(row["AppSpecification"]["ImageUri"]),
+    inputs=inputs,
+    lay_out=lay_out,
+    command=command,
+    environment=environment,
+    deliver=deliver,
+    closing=closing,
+    stage=stage,
+    max_runtime_seconds=lambda row: float(row["StoppingCondition"]["MaxRuntimeInSeconds"]),
+    grace_seconds=30.0,
+)

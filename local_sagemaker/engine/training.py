@@ -1,0 +1,207 @@
+"""A training job's contract with its container: channels, config files, command, artifacts,
+secondary statuses.
+
+Facts: the developer guide's "How Amazon SageMaker Runs Your Training Image" and the pages around
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from local_sagemaker import images
+from local_sagemaker.engine import metrics, workspace
+from local_sagemaker.engine.job_type import FAILED, TIMED_OUT, Input, JobType, Outcome
+from local_sagemaker.errors import validation
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Row
+
+HOST = "algo-1"
+DEFAULT_RUNTIME_SECONDS = 86_400
+REASON_LENGTH = 1024
+MESSAGES = {
+    "Starting": "Starting the training job",
+    "Downloading": "Downloading input data",
+    "Training": "Training image download completed. Training in progress.",
+    "Uploading": "Uploading generated training model",
+    "Stopping": "Stopping the training job",
+    "Completed": "Training job completed",
+    "Failed": "Training job failed",
+    "Stopped": "Training job stopped",
+    "MaxRuntimeExceeded": "Training job runtime exceeded MaxRuntimeInSeconds provided",
+}
+
+
+def check(request: Row) -> None:
+    """What the model cannot say of a CreateTrainingJob request; raises ApiError."""
+    for member in ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition"):
+        if member not in request:
+            raise validation(f"{member} is required: serverless training jobs are not supported")
+    if "TrainingImage" not in request["AlgorithmSpecification"]:
+        raise validation("AlgorithmSpecification.TrainingImage is required")
+    images.resolve(request["AlgorithmSpecification"]["TrainingImage"])
+    metrics.check(_definitions(request))
+    names = [channel["ChannelName"] for channel in request.get("InputDataConfig", ())]
+    for channel in request.get("InputDataConfig", ()):
+        if "S3DataSource" not in channel["DataSource"]:
+            raise validation(f"channel {channel['ChannelName']!r}: give DataSource.S3DataSource")
+        if names.count(channel["ChannelName"]) > 1:
+            raise validation(f"ChannelName {channel['ChannelName']!r} is given twice")
+
+
+def inputs(row: Row) -> list[Input]:
+    return [
+        Input(
+            channel["ChannelName"],
+            channel["DataSource"]["S3DataSource"]["S3Uri"],
+            f"/opt/ml/input/data/{channel['ChannelName']}",
+        )
+        for channel in row.get("InputDataConfig", ())
+    ]
+
+
+def lay_out(plane: Plane, row: Row, root: Path) -> None:
+    for directory in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
+        (root / directory).mkdir(parents=True, exist_ok=True)
+    config = root / "input" / "config"
+    workspace.write_json(config / "hyperparameters.json", row.get("HyperParameters", {}))
+    channels = {each["ChannelName"]: _channel(each) for each in row.get("InputDataConfig", ())}
+    workspace.write_json(config / "inputdataconfig.json", channels)
+    workspace.write_json(config / "resourceconfig.json", _resources(row))
+
+
+def command(row: Row, image: images.Image) -> list[str]:
+    """Docker's rules: an entry point replaces the image's, arguments alone replace its `train`."""
+    algorithm = row["AlgorithmSpecification"]
+    arguments = algorithm.get("ContainerArguments", [])
+    if algorithm.get("ContainerEntrypoint"):
+        return [*algorithm["ContainerEntrypoint"], *arguments]
+    return [*image.train_command(), *arguments]
+
+
+def environment(row: Row) -> Mapping[str, str]:
+    return {
+        "TRAINING_JOB_NAME": row["TrainingJobName"],
+        "TRAINING_JOB_ARN": row["TrainingJobArn"],
+        **row.get("Environment", {}),
+    }
+
+
+def deliver(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
+    """The model unless the job failed; what is in output/data in every case."""
+    config = row["OutputDataConfig"]
+    target = f"{config['S3OutputPath'].rstrip('/')}/{row['TrainingJobName']}/output"
+    plain = config.get("CompressionType") == "NONE"
+    if workspace.has_files(root / "output" / "data"):
+        _deliver(plane, root, root / "output" / "data", target, "output", plain)
+    if outcome.end == FAILED:
+        return {}
+    uri = _deliver(plane, root, root / "model", target, "model", plain)
+    return {"ModelArtifacts": {"S3ModelArtifacts": uri}}
+
+
+def closing(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
+    now = plane.clock.now()
+    log = workspace.log_file(plane.config.home, "training-job", row["TrainingJobName"])
+    seconds = int(now - row.get("TrainingStartTime", now))
+    members: Row = {
+        "TrainingEndTime": now,
+        "TrainingTimeInSeconds": max(1, seconds),
+        "BillableTimeInSeconds": max(1, seconds),
+    }
+    found = metrics.final(_definitions(row), log, now)
+    if found:
+        members["FinalMetricDataList"] = found
+    if outcome.end == FAILED:
+        members["FailureReason"] = _reason(root, outcome.exit_code)
+    return members
+
+
+def secondary(row: Row, status: str, now: float) -> Row:
+    """The members that change when a job enters a secondary status: the last one ends, this one
+    begins.
+    """
+    history = [dict(each) for each in row.get("SecondaryStatusTransitions", ())]
+    if history:
+        history[-1].setdefault("EndTime", now)
+    entry = {"Status": status, "StartTime": now, "StatusMessage": MESSAGES[status]}
+    if status in ("Completed", "Failed", "Stopped", "MaxRuntimeExceeded"):
+        entry["EndTime"] = now
+    return {"SecondaryStatus": status, "SecondaryStatusTransitions": [*history, entry]}
+
+
+def stage(row: Row, name: str, now: float) -> Row:
+    members = secondary(row, "MaxRuntimeExceeded" if name == TIMED_OUT else name, now)
+    if name == "Downloading":
+        members["TrainingStartTime"] = now
+    return members
+
+
+def _definitions(row: Row) -> list[dict[str, str]]:
+    return list(row["AlgorithmSpecification"].get("MetricDefinitions", ()))
+
+
+def _channel(channel: Row) -> Row:
+    source = channel["DataSource"]["S3DataSource"]
+    return {
+        "TrainingInputMode": channel.get("InputMode", "File"),
+        "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
+        "RecordWrapperType": channel.get("RecordWrapperType", "None"),
+        **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
+    }
+
+
+def _resources(row: Row) -> Row:
+    instance_type = row["ResourceConfig"].get("InstanceType")
+    return {
+        "current_host": HOST,
+        "hosts": [HOST],
+        "network_interface_name": "lo",
+        "current_instance_type": instance_type,
+        "current_group_name": "homogeneousCluster",
+        "instance_groups": [
+            {
+                "instance_group_name": "homogeneousCluster",
+                "instance_type": instance_type,
+                "hosts": [HOST],
+            }
+        ],
+    }
+
+
+def _deliver(plane: Plane, root: Path, directory: Path, target: str, name: str, plain: bool) -> str:
+    if plain:
+        plane.storage.upload(directory, f"{target}/{name}/")
+        return f"{target}/{name}/"
+    archive = root / "tmp" / f"{name}.tar.gz"
+    workspace.pack(directory, archive)
+    plane.storage.upload(archive, f"{target}/{name}.tar.gz")
+    return f"{target}/{name}.tar.gz"
+
+
+def _reason(root: Path, exit_code: int) -> str:
+    try:
+        said = workspace.read_text(root / "output" / "failure")
+    except UnicodeError:
+        said = "/opt/ml/output/failure is not valid UTF-8"
+    text = said or "See job logs for more information"
+    code = f", exit code: {exit_code}"
+    return f"AlgorithmError: {text}"[: REASON_LENGTH - len(code)] + code
+
+
+JOB = JobType(
+    kind="training-job",
+    image_uri=lambda row: str(row["AlgorithmSpecification"]["TrainingImage"]),
+    inputs=inputs,
+    lay_out=lay_out,
+    command=command,
+    environment=environment,
+    deliver=deliver,
+    closing=closing,
+    stage=stage,
+    max_runtime_seconds=lambda row: float(
+        row["StoppingCondition"].get("MaxRuntimeInSeconds", DEFAULT_RUNTIME_SECONDS)
+    ),
+    grace_seconds=120.0,
+)

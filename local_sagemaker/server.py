@@ -1,0 +1,173 @@
+"""HTTP in, HTTP out: the whole road of a request is the list REQUEST_PATH, read top-down.
+
+Threads, keep-alive, loopback only. A step either answers the exchange or leaves it to the next one.
+Errors become HTTP here and nowhere else: an ApiError as AWS shapes it, anything else as
+InternalFailure with its traceback logged.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
+
+from local_sagemaker import operations, wire
+from local_sagemaker.api import runtime
+from local_sagemaker.errors import ApiError
+from local_sagemaker.plane import Plane
+
+log = logging.getLogger(__name__)
+
+# The largest modelled body is an InvokeEndpoint payload: 25 MB.
+LARGEST_BODY_BYTES = 26 << 20
+INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
+HEALTH = "/_local/health"
+JSON = {"Content-Type": wire.CONTENT_TYPE}
+
+
+@dataclass
+class Exchange:
+    """One request on its road, and its answer once there is one."""
+
+    plane: Plane
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    read: Callable[[int], bytes]
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    body: bytes = b""
+    answer: tuple[int, dict[str, str], bytes] | None = None
+
+
+def refuse_foreign_hosts(x: Exchange) -> None:
+    """A page in a browser must not reach us through a name of its own that points at 127.0.0.1."""
+    port = x.plane.config.port
+    allowed = {f"{host}:{port}" for host in ("127.0.0.1", "localhost", "[::1]")}
+    host = x.headers.get("Host", "")
+    if host not in allowed:
+        names = ", ".join(sorted(allowed))
+        message = f"Host {host!r} is not this server; use one of: {names}"
+        raise ApiError("AccessDeniedException", message, 403)
+
+
+def read_body(x: Exchange) -> None:
+    length = x.headers.get("Content-Length", "0")
+    if "Transfer-Encoding" in x.headers or not length.isdigit():
+        raise ApiError("ValidationException", "a request needs a Content-Length", 411)
+    if int(length) > LARGEST_BODY_BYTES:
+        text = f"the body has {length} bytes, more than the {LARGEST_BODY_BYTES} that are allowed"
+        raise ApiError("RequestEntityTooLarge", text, 413)
+    x.body = x.read(int(length))
+
+
+def answer_health(x: Exchange) -> None:
+    if (x.method, x.path) == ("GET", HEALTH):
+        facts = {"status": "ok", "pid": os.getpid(), "home": str(x.plane.config.home)}
+        x.answer = (200, {"Content-Type": "application/json"}, json.dumps(facts).encode())
+
+
+def invoke_endpoint(x: Exchange) -> None:
+    """sagemaker-runtime, rest-json: the body is the payload, everything else stands in headers."""
+    found = INVOCATIONS.fullmatch(x.path)
+    if x.method == "POST" and found:
+        name = unquote(found[1])
+        x.answer = runtime.invoke_endpoint(x.plane, name, x.headers, x.body)
+
+
+def call_operation(x: Exchange) -> None:
+    """sagemaker, JSON 1.1: X-Amz-Target names the operation."""
+    target = x.headers.get("X-Amz-Target")
+    if x.method == "POST" and target is not None:
+        name, request = wire.decode(target, x.body)
+        x.answer = (200, dict(JSON), wire.encode(operations.call(x.plane, name, request)))
+
+
+def refuse_the_rest(x: Exchange) -> None:
+    raise ApiError(
+        "UnknownOperationException",
+        f"{x.method} {x.path} is not served here; SageMaker's API is POST / with X-Amz-Target, "
+        "its runtime POST /endpoints/<name>/invocations",
+        404,
+    )
+
+
+REQUEST_PATH: tuple[Callable[[Exchange], None], ...] = (
+    refuse_foreign_hosts,
+    read_body,
+    answer_health,
+    invoke_endpoint,
+    call_operation,
+    refuse_the_rest,
+)
+
+
+def respond(x: Exchange) -> tuple[int, dict[str, str], bytes]:
+    """Walk the road until somebody answers; errors are translated here, once."""
+    try:
+        for step in REQUEST_PATH:
+            step(x)
+            if x.answer is not None:
+                return x.answer
+    except ApiError as error:
+        headers = {**JSON, "x-amzn-ErrorType": error.code}
+        return error.status, headers, wire.error_body(error)
+    except Exception:
+        log.exception("a request failed request_id=%s path=%s", x.request_id, x.path)
+    error = ApiError("InternalFailure", f"the local SageMaker failed; its log names {x.request_id}")
+    return 500, {**JSON, "x-amzn-ErrorType": error.code}, wire.error_body(error)
+
+
+class Handler(BaseHTTPRequestHandler):
+    """HTTP/1.1 with keep-alive; all thinking is done by `respond`."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "local-sagemaker"
+    sys_version = ""
+    disable_nagle_algorithm = True
+    wbufsize = -1  # one segment an answer
+    timeout = 75  # seconds of silence after which a kept-alive connection ends
+    server: Server
+
+    def _serve(self) -> None:
+        x = Exchange(self.server.plane, self.command, self.path, self.headers, self.rfile.read)
+        status, headers, body = respond(x)
+        if status in (403, 411, 413):  # the body was not read: the connection cannot go on
+            self.close_connection = True
+            headers["Connection"] = "close"
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("x-amzn-RequestId", x.request_id)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _serve
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        log.debug(format, *args)
+
+
+class Server(ThreadingHTTPServer):
+    """The listening socket; one thread a connection."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, plane: Plane) -> None:
+        self.plane = plane
+        super().__init__((plane.config.host, plane.config.port), Handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away in the middle is no news; anything else is."""
+        log.debug("a connection broke client=%s", client_address, exc_info=True)
+
+    def serve_in_background(self) -> None:
+        threading.Thread(target=self.serve_forever, name="http", daemon=True).start()
