@@ -1,0 +1,176 @@
+"""Step 1 of the pipeline: does the data look as the problem spec says?
+
+    processing/input/data/*.csv -> processing/output/validation/{validation.json, data_docs/}
+
+The suite of steps/expectations.py is run by Great Expectations, whose Data Docs are kept and made
+to open without a network. Data that does not pass stops the pipeline: the reasons go to
+output/message in one paragraph, and the exit code is 1. Nothing is written outside --root, nothing
+is sent anywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from steps import tables
+from steps.data_docs import make_offline
+from steps.expectations import Expectation, detail, expectations
+from steps.problem import Problem, ProblemError, from_json
+
+Failure = dict[str, str | None]
+_SHOWN = 8
+_UNREADABLE = "readable_table"  # ours: there is no table that an expectation could be asked of
+
+
+def validate(problem: Problem, paths: list[Path], out: Path) -> dict[str, Any]:
+    """Check the files, write validation.json and data_docs/ into `out`, give back the former."""
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        frame = tables.read(problem, paths, partial=True)
+    except tables.TableError as error:
+        failure: Failure = {"expectation": _UNREADABLE, "column": None, "detail": str(error)}
+        outcome = {"success": False, "rows": 0, "expectations": 1, "failed": [failure]}
+    else:
+        outcome = _checked(problem, frame, out / "data_docs")
+    (out / "validation.json").write_text(json.dumps(outcome, indent=1) + "\n")
+    return outcome
+
+
+def _checked(problem: Problem, frame: pd.DataFrame, docs: Path) -> dict[str, Any]:
+    bad = {found.column: found for found in tables.unreadable(frame, problem)}
+    wanted = [
+        expectation
+        for expectation in expectations(problem, bad.keys())
+        if expectation.arguments.get("column", frame.columns[0]) in frame
+    ]
+    results = run_suite(problem.name, frame, wanted, docs)
+    columns = {column.name: column for column in problem.columns}
+    failed: list[Failure] = []
+    for expectation, result in zip(wanted, results, strict=True):
+        if result["success"]:
+            continue
+        name = expectation.arguments.get("column")
+        if name in bad and expectation.type == "ExpectColumnValuesToBeOfType":
+            result["result"] |= {
+                "unexpected_count": bad[name].rows,
+                "element_count": len(frame),
+                "partial_unexpected_list": bad[name].samples,
+            }
+        failed.append(
+            {
+                "expectation": result["expectation_config"]["type"],
+                "column": name,
+                "detail": detail(expectation, columns.get(name or ""), result["result"]),
+            }
+        )
+    return {
+        "success": not failed,
+        "rows": len(frame),
+        "expectations": len(wanted),
+        "failed": failed,
+    }
+
+
+def run_suite(
+    name: str, frame: pd.DataFrame, wanted: list[Expectation], docs: Path
+) -> list[dict[str, Any]]:
+    """Great Expectations on the frame: results in the order of `wanted`, pages in `docs`."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"  # read once, when it is imported
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    context.delete_data_docs_site("local_site")
+    context.add_data_docs_site("pages", _site(docs))
+    source = context.data_sources.add_pandas("input")
+    batch = source.add_dataframe_asset("rows").add_batch_definition_whole_dataframe("all")
+    members = [
+        getattr(gx.expectations, expectation.type)(**expectation.arguments, meta={"order": order})
+        for order, expectation in enumerate(wanted)
+    ]
+    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=members))
+    checks = context.validation_definitions.add(
+        gx.ValidationDefinition(name=name, data=batch, suite=suite)
+    )
+    checkpoint = context.checkpoints.add(
+        gx.Checkpoint(name=name, validation_definitions=[checks], result_format="BASIC")
+    )
+    outcome = checkpoint.run(batch_parameters={"dataframe": frame})
+    context.build_data_docs()
+    make_offline(docs)
+    (run,) = outcome.run_results.values()
+    found = [result.to_json_dict() for result in run.results]
+    return sorted(found, key=lambda result: result["expectation_config"]["meta"]["order"])
+
+
+def _site(docs: Path) -> dict[str, Any]:
+    return {
+        "class_name": "SiteBuilder",
+        "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        "store_backend": {
+            "class_name": "TupleFilesystemStoreBackend",
+            "base_directory": str(docs.resolve()),
+        },
+    }
+
+
+def paragraph(outcome: dict[str, Any]) -> str:
+    """Why the data was refused, for the status of the job: at most 1,000 characters."""
+    failed = outcome["failed"]
+    if failed[0]["expectation"] == _UNREADABLE:
+        return f"Data validation failed: the data cannot be read. {failed[0]['detail']}"
+    reasons = [
+        f"{failure['column']}: {failure['detail']}" if failure["column"] else failure["detail"]
+        for failure in failed[:_SHOWN]
+    ]
+    more = f" ... and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
+    lead = f"Data validation failed: {len(failed)} of {outcome['expectations']} expectations"
+    text = f"{lead} do not hold. {'; '.join(reasons)}{more}"
+    return text if len(text) <= 1000 else text[:997] + "..."
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    root: Path = options.root
+    try:
+        problem = from_json(options.problem.read_text("utf-8"), str(options.problem))
+    except (OSError, ProblemError) as error:
+        return _refuse(root, f"The problem spec cannot be used: {error}")
+    folder = root / "processing" / "input" / "data"
+    out = root / "processing" / "output" / "validation"
+    outcome = validate(problem, sorted(folder.glob("*.csv")), out)
+    if not outcome["success"]:
+        return _refuse(root, paragraph(outcome))
+    print(f"{outcome['rows']:,} rows pass {outcome['expectations']} expectations")
+    return 0
+
+
+def _refuse(root: Path, reason: str) -> int:
+    message = root / "output" / "message"
+    message.parent.mkdir(parents=True, exist_ok=True)
+    message.write_text(reason + "\n", "utf-8")
+    print(reason, file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    beside_run = Path(__file__).resolve().parent.parent / "problem.json"
+    parser = argparse.ArgumentParser(
+        prog="python3 run.py validate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--root", type=Path, default=Path("/opt/ml"), metavar="DIR")
+    parser.add_argument("--problem", type=Path, default=beside_run, metavar="FILE")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
