@@ -32,9 +32,7 @@ LARGEST_SHOWN = 1024  # characters of a refused value that an error repeats
 
 
 def check(shape: Any, value: Any, path: str, faults: Faults) -> Any:
-    """The value as the server keeps it (nulls gone, timestamps as seconds); its faults are appended to
-    `faults`.
-    """
+    """The value as the server keeps it (no nulls, times as seconds); faults are appended."""
     return CHECKS[shape.type_name](shape, value, path, faults)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class ApiError(Exception):
-    """An answer of the API that is an error: AWS's code, a message for a person, the HTTP status."""
+    """An answer that is an error: AWS's code, a message for a person, the HTTP status."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)

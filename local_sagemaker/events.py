@@ -45,7 +45,7 @@ class Bus:
         return unsubscribe
 
     def publish(self, change: Change) -> None:
-        """The change is committed already: a subscriber that fails is logged and stops nobody else."""
+        """The change is committed: a subscriber that fails is logged and stops nobody else."""
         for fn in self._subscribers:
             try:
                 fn(change)

@@ -15,7 +15,7 @@ from local_sagemaker.store import Row
 
 
 class IllegalTransition(Exception):  # noqa: N818 - it says what is the case
-    """A status was about to follow one that it may not follow; the message tells the resource's story."""
+    """A status was about to follow one it may not follow; the message tells the story so far."""
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def _is_supported(path: str, supports: frozenset[str]) -> bool:
 
 
 def _once(plane: Plane, found: Operation, request: Body, token_member: str) -> Body:
-    """Same token and same body: the first answer again; same token, other body: ConflictException."""
+    """Same token, same body: the first answer again; same token, other body: a conflict."""
     body = {name: value for name, value in request.items() if name != token_member}
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     key = f"{found.name}:{request[token_member]}"

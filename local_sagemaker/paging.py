@@ -34,7 +34,7 @@ NOT_THE_QUESTION = frozenset({"NextToken", "MaxResults"})
 
 @dataclass(frozen=True)
 class Spec:
-    """What a kind needs for its pages: the name and status members, the sort keys (first = default)."""
+    """What a kind needs for its pages: name and status members, sort keys (first = default)."""
 
     name_member: str
     status_member: str | None

@@ -13,8 +13,9 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
@@ -39,7 +40,7 @@ class Exchange:
     plane: Plane
     method: str
     path: str
-    headers: Mapping[str, str]
+    headers: Message[str, str]
     read: Callable[[int], bytes]
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     body: bytes = b""
@@ -78,7 +79,7 @@ def invoke_endpoint(x: Exchange) -> None:
     found = INVOCATIONS.fullmatch(x.path)
     if x.method == "POST" and found:
         name = unquote(found[1])
-        x.answer = runtime.invoke_endpoint(x.plane, name, x.headers, x.body)
+        x.answer = runtime.invoke_endpoint(x.plane, name, dict(x.headers.items()), x.body)
 
 
 def call_operation(x: Exchange) -> None:
@@ -120,8 +121,9 @@ def respond(x: Exchange) -> tuple[int, dict[str, str], bytes]:
         return error.status, headers, wire.error_body(error)
     except Exception:
         log.exception("a request failed request_id=%s path=%s", x.request_id, x.path)
-    error = ApiError("InternalFailure", f"the local SageMaker failed; its log names {x.request_id}")
-    return 500, {**JSON, "x-amzn-ErrorType": error.code}, wire.error_body(error)
+    text = f"the local SageMaker failed; its log names the request {x.request_id}"
+    failure = ApiError("InternalFailure", text, 500)
+    return 500, {**JSON, "x-amzn-ErrorType": failure.code}, wire.error_body(failure)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -149,7 +151,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _serve
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = _serve  # noqa: N815 - http.server's names
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         log.debug(format, *args)

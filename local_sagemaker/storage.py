@@ -92,7 +92,7 @@ class Storage:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def list(self, uri: str) -> builtins.list[Item]:
-        """(key, ETag, size in bytes) of every object whose key begins with the URI's key; may be empty."""
+        """Every object whose key begins with the URI's key: (key, ETag, bytes); may be none."""
         place = parse(uri)
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=place.bucket, Prefix=place.key
@@ -105,9 +105,7 @@ class Storage:
             ]
 
     def fingerprint(self, uri: str) -> str:
-        """A digest of the content below a URI (keys, ETags, sizes). Raises StorageError when nothing is
-        there.
-        """
+        """A digest of the content below a URI (names, ETags, sizes). StorageError if none."""
         prefix = parse(uri).key
         digest = hashlib.sha256()
         for key, etag, size in sorted(self._needed(uri)):
@@ -122,7 +120,7 @@ class Storage:
             return str(answer["Body"].read().decode())
 
     def download(self, uri: str, directory: Path) -> int:
-        """Everything below the URI into the directory; the number of bytes. Raises StorageError, OSError."""
+        """Everything below the URI into the directory; returns bytes. StorageError, OSError."""
         place = parse(uri)
         objects = [item for item in self._needed(uri) if not item[0].endswith("/")]
         jobs: Jobs = []
@@ -134,9 +132,7 @@ class Storage:
         return sum(size for _, _, size in objects)
 
     def upload(self, path: Path, uri: str) -> int:
-        """A file to the key, or everything in a directory below it; symlinks are not followed. Number of
-        bytes.
-        """
+        """A file to the key, or all in a directory below it, no symlinks; returns bytes."""
         place = parse(uri)
         if path.is_file():
             jobs: Jobs = [(path, place)]

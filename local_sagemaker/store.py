@@ -129,7 +129,7 @@ class Store:
         *,
         story: Chapter | None = None,
     ) -> Row:
-        """Replace the row by fn(row), and append to its story, in one transaction. Raises Missing."""
+        """Replace the row by fn(row) and add to its story, in one transaction. Raises Missing."""
         with self._transaction() as db:
             found = db.execute(
                 "SELECT body FROM resources WHERE kind = ? AND name = ?", (kind, name)
@@ -175,7 +175,7 @@ class Store:
         default_order: str = "Ascending",
         page_size: int = 10,
     ) -> tuple[list[Row], str | None]:
-        """One page of a List operation and the token of the next: filter, sort, slice (see paging.py).
+        """One page of a List operation and the token of the next (see paging.py).
 
         `sort_keys` maps each SortBy value to the row's member it means; its first entry is the
         default.

@@ -120,7 +120,7 @@ def _project(shape: Any, value: Any) -> Any:
 
 
 def members(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) of every structure member in the request; lists transparent, maps closed."""
+    """(dotted path, value) of every member in the request; lists transparent, maps closed."""
     yield from _members(_input(operation), request, "")
 
 

@@ -1,4 +1,4 @@
-"""Model packages, the versions in the registry: create, describe, list, update (approve), delete."""
+"""Model packages, the versions in the registry: create, describe, list, update, delete."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def describe_model_package(plane: Plane, request: dict[str, Any]) -> dict[str, A
 def list_model_packages(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     group = request.get("ModelPackageGroupName")
     group_name = registry.group(plane, group)["ModelPackageGroupName"] if group else None
-    # With no group named, AWS lists the unversioned packages unless ModelPackageType says otherwise.
+    # With no group named, AWS lists unversioned packages unless ModelPackageType says more.
     wanted = request.get("ModelPackageType", "Versioned" if group else "Unversioned")
     approval = request.get("ModelApprovalStatus")
 
@@ -125,7 +125,7 @@ def _numbered(plane: Plane, request: dict[str, Any]) -> Row:
 
 
 def _announce(plane: Plane, before: Row | None, after: Row) -> None:
-    """A new version and every approval are news; a model package's other statuses do not occur here."""
+    """A new version and every approval are news; its other statuses do not change here."""
     old = before.get("ModelApprovalStatus") if before else None
-    status = after.get("ModelApprovalStatus", after["ModelPackageStatus"])
+    status = str(after.get("ModelApprovalStatus") or after["ModelPackageStatus"])
     plane.bus.publish(Change(KIND, registry.key(after), old, status, after))

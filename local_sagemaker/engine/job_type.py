@@ -1,4 +1,4 @@
-"""What processing and training jobs differ in, as one table row each; engine/jobs.py runs either."""
+"""What processing and training jobs differ in, one table row each; engine/jobs.py runs either."""
 
 from __future__ import annotations
 

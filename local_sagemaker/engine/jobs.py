@@ -33,7 +33,7 @@ from local_sagemaker.engine.job_type import (
 )
 from local_sagemaker.errors import ApiError, validation
 from local_sagemaker.plane import Plane
-from local_sagemaker.processes import Process, ProcessRefused, ProcessSpec
+from local_sagemaker.processes import Process, ProcessSpec, ProcessStartError
 from local_sagemaker.storage import StorageError
 from local_sagemaker.store import KINDS, Row
 
@@ -110,7 +110,7 @@ def join(plane: Plane) -> None:
 
 
 def recover(plane: Plane) -> None:
-    """At boot: no job of the last server still runs. Those without an end are Failed (or Stopped)."""
+    """At boot: no job of the last server runs. Those without an end are Failed (or Stopped)."""
     for job in JOB_TYPES.values():
         status = lifecycle.TABLES[job.kind].member
         for row in plane.store.rows(job.kind):
@@ -203,7 +203,7 @@ def _execute(plane: Plane, job: JobType, row: Row, root: Path, running: Running)
             running.process = plane.processes.start(spec)
     except ApiError as cause:
         raise JobFailure(f"ClientError: {cause.message}") from cause
-    except ProcessRefused as cause:
+    except ProcessStartError as cause:
         raise JobFailure(f"InternalServerError: {cause}") from cause
     return _wait(job, row, running.process, running.stop)
 

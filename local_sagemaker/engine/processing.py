@@ -70,7 +70,7 @@ def lay_out(plane: Plane, row: Row, root: Path) -> None:
 
 
 def command(row: Row, image: images.Image) -> list[str]:
-    """Docker's rules; our images have no default command for processing, so an entry point is needed."""
+    """Docker's rules; our images have no default command for processing: give an entry point."""
     application = row["AppSpecification"]
     entry = application.get("ContainerEntrypoint")
     if not entry:

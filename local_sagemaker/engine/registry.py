@@ -61,7 +61,7 @@ def key(row: Row) -> str:
 
 def updated(row: Row, request: dict[str, Any], now: float) -> Row:
     """The row after UpdateModelPackage: metadata merged and removed, everything else replaced."""
-    replaced = {
+    replaced: Row = {
         member: request[member]
         for member in (
             "ModelApprovalStatus",

@@ -78,7 +78,7 @@ def has_files(directory: Path) -> bool:
 
 
 def clear(root: Path) -> None:
-    """Remove all but what a person may want to see afterwards: inputs and uploads lie in S3 already."""
+    """Remove all but what a person may want to see: inputs and uploads lie in S3 already."""
     for path in root.iterdir():
         if path.name in KEPT:
             continue
