@@ -94,6 +94,8 @@ def _samples(result: dict[str, Any]) -> str:
 
 def _range(arguments: dict[str, Any]) -> str:
     low, high = arguments["min_value"], arguments["max_value"]
-    if low is None or high is None:
-        return f"the allowed {'maximum' if low is None else 'minimum'} {high if low is None else low:g}"
+    if low is None:
+        return f"the range up to {high:g}"
+    if high is None:
+        return f"the range from {low:g}"
     return f"{low:g} to {high:g}"

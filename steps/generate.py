@@ -132,7 +132,12 @@ def _arrow(name: str, values: Any) -> Any:
 
 
 def main(argv: list[str] | None = None) -> int:
-    options = _parser().parse_args(argv)
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.rows < 1 or options.seed < 0:
+        parser.error("--rows must be 1 or more, --seed 0 or more")
+    if not (options.out or options.best):
+        parser.error("say --out FILE, --best, or both")
     if options.best:
         for model, found in best_reachable(options.rows, options.seed).items():
             print(f"{model:15}" + "  ".join(f"{key} {value:.4f}" for key, value in found.items()))
@@ -140,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             write(options.out, options.rows, options.seed)
         except OSError as error:
-            print(f"{options.out}: cannot be written: {error}", file=sys.stderr)
+            print(f"{options.out}: cannot be written: {error.strerror}", file=sys.stderr)
             return 1
         print(f"wrote {options.out}: {options.rows} rows, {options.out.stat().st_size:,} bytes")
     return 0

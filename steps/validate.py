@@ -3,30 +3,33 @@
     processing/input/data/*.csv -> processing/output/validation/{validation.json, data_docs/}
 
 The suite of steps/expectations.py is run by Great Expectations, whose Data Docs are kept and made
-to open without a network. Data that does not pass stops the pipeline: the reasons go to
-output/message in one paragraph, and the exit code is 1. Nothing is written outside --root, nothing
-is sent anywhere.
+to open without a network. Data that does not pass stops the pipeline: DataRefusedError says why in
+one paragraph, which steps/run.py leaves where SageMaker looks for it. Nothing is written outside
+--root, nothing is sent anywhere.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from steps import tables
+from steps import job, tables
 from steps.data_docs import make_offline
 from steps.expectations import Expectation, detail, expectations
-from steps.problem import Problem, ProblemError, from_json
+from steps.problem import Problem
 
 Failure = dict[str, str | None]
 _SHOWN = 8
 _UNREADABLE = "readable_table"  # ours: there is no table that an expectation could be asked of
+
+
+class DataRefusedError(Exception):
+    """The data is not what the spec says; the message is the whole story."""
 
 
 def validate(problem: Problem, paths: list[Path], out: Path) -> dict[str, Any]:
@@ -136,41 +139,14 @@ def paragraph(outcome: dict[str, Any]) -> str:
     return text if len(text) <= 1000 else text[:997] + "..."
 
 
-def main(argv: list[str] | None = None) -> int:
-    options = _parser().parse_args(argv)
-    root: Path = options.root
-    try:
-        problem = from_json(options.problem.read_text("utf-8"), str(options.problem))
-    except (OSError, ProblemError) as error:
-        return _refuse(root, f"The problem spec cannot be used: {error}")
-    folder = root / "processing" / "input" / "data"
-    out = root / "processing" / "output" / "validation"
-    outcome = validate(problem, sorted(folder.glob("*.csv")), out)
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = job.parser("validate", "Check the data against the problem spec.")
+    job.add_problem(parser)
+    arguments = parser.parse_args(argv)
+    problem = job.problem(arguments)
+    paths = sorted((arguments.root / "processing/input/data").glob("*.csv"))
+    outcome = validate(problem, paths, arguments.root / "processing/output/validation")
     if not outcome["success"]:
-        return _refuse(root, paragraph(outcome))
-    print(f"{outcome['rows']:,} rows pass {outcome['expectations']} expectations")
+        raise DataRefusedError(paragraph(outcome))
+    print(f"validate: {outcome['rows']:,} rows pass {outcome['expectations']} expectations")
     return 0
-
-
-def _refuse(root: Path, reason: str) -> int:
-    message = root / "output" / "message"
-    message.parent.mkdir(parents=True, exist_ok=True)
-    message.write_text(reason + "\n", "utf-8")
-    print(reason, file=sys.stderr)
-    return 1
-
-
-def _parser() -> argparse.ArgumentParser:
-    beside_run = Path(__file__).resolve().parent.parent / "problem.json"
-    parser = argparse.ArgumentParser(
-        prog="python3 run.py validate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--root", type=Path, default=Path("/opt/ml"), metavar="DIR")
-    parser.add_argument("--problem", type=Path, default=beside_run, metavar="FILE")
-    return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
