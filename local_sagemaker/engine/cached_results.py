@@ -1,0 +1,102 @@
+"""Results of steps kept for reuse: looking one up, keeping one, forgetting those of a pipeline.
+
+A result is found by pipeline, step and key (cache.py), is only ever that of a step that succeeded,
+and counts only while its outputs are in S3 as that step left them and its resource still exists.
+"""
+
+import logging
+from typing import Any
+
+from local_sagemaker.engine import cache
+from local_sagemaker.engine.definition import Step
+from local_sagemaker.plane import Plane
+from local_sagemaker.storage import StorageError
+from local_sagemaker.store import Duplicate, Row
+
+log = logging.getLogger(__name__)
+KIND = "pipeline-step-result"
+
+
+def key_parts(plane: Plane, step: Step, arguments: dict[str, Any]) -> dict[str, str]:
+    """The parts of the step's key now, contents included."""
+
+    def content(uri: str) -> str:
+        return _content(plane, uri)
+
+    return cache.key_parts(step.type.cache or (), arguments, content)
+
+
+def find(plane: Plane, pipeline_arn: str, step: Step, parts: dict[str, str]) -> Row | None:
+    """The newest result with this key that may be used instead of running the step."""
+    row = plane.store.get(KIND, _name(pipeline_arn, step, parts))
+    if row is None or step.expire_after is None:
+        return None
+    oldest = cache.parse_duration(step.expire_after).before(plane.clock.now())
+    why_not = "expired" if row["EndTime"] < oldest else _why_gone(plane, step, row)
+    if why_not:
+        log.info("cached result not used step=%s reason=%s", step.name, why_not)
+        return None
+    return row
+
+
+def keep(plane: Plane, execution: Row, step: Step, result: dict[str, Any]) -> None:
+    """Remember the result of a step that has just succeeded, in place of an older one."""
+    name = _name(execution["PipelineArn"], step, result["CacheKey"])
+    row = {
+        "Name": name,
+        "PipelineArn": execution["PipelineArn"],
+        "PipelineExecutionArn": execution["PipelineExecutionArn"],
+        "Resource": result["Resource"],
+        "Metadata": result["Metadata"],
+        "EndTime": result["EndTime"],
+        "Outputs": _outputs(plane, step, result["Resource"]),
+    }
+    try:
+        plane.store.insert(KIND, name, row)
+    except Duplicate:
+        plane.store.edit(KIND, name, lambda _: row)
+
+
+def forget(plane: Plane, pipeline_arn: str) -> None:
+    """Drop every result of a pipeline that is being deleted."""
+    for row in plane.store.rows(KIND, lambda row: row["PipelineArn"] == pipeline_arn):
+        plane.store.delete(KIND, row["Name"])
+
+
+def _name(pipeline_arn: str, step: Step, parts: dict[str, str]) -> str:
+    return f"{pipeline_arn}/{step.name}/{cache.digest([step.type.name, parts])}"
+
+
+def _why_gone(plane: Plane, step: Step, row: Row) -> str | None:
+    resource = step.type.resource
+    found = plane.store.get(resource.kind, row["Resource"]) if resource else None
+    if resource is None or found is None:
+        return f"{row['Resource']} was deleted"
+    status = found.get(resource.status_member) if resource.status_member else None
+    if status is not None and resource.outcomes.get(status) != "Succeeded":
+        return f"{row['Resource']} is {status}"
+    if _outputs(plane, step, row["Resource"]) != row["Outputs"]:
+        return "its outputs in S3 are gone or were changed"
+    return None
+
+
+def _outputs(plane: Plane, step: Step, name: str) -> dict[str, str]:
+    """What the step has left behind: fingerprints of its S3 outputs, or what an endpoint serves."""
+    resource = step.type.resource
+    row = plane.store.get(resource.kind, name) if resource else None
+    if row is None:
+        return {}
+    if step.type.name == "Endpoint":
+        return {"EndpointConfigName": row["EndpointConfigName"]}
+    outputs = (row.get("ProcessingOutputConfig") or {}).get("Outputs") or []
+    uris = [each["S3Output"]["S3Uri"] for each in outputs if each.get("S3Output")]
+    artifacts = (row.get("ModelArtifacts") or {}).get("S3ModelArtifacts")
+    return {uri: _content(plane, uri) for uri in [*uris, *([artifacts] if artifacts else [])]}
+
+
+def _content(plane: Plane, uri: str) -> str:
+    try:
+        return plane.storage.fingerprint(uri)
+    except StorageError as error:
+        # Nothing there is a content too; the job that needs it will say so itself.
+        return f"nothing ({error.code})"

@@ -1,0 +1,338 @@
+"""The executor of one pipeline execution: what is recorded, started, stopped, retried and settled.
+
+`advance` looks at the execution's row and at the resources of its running steps, and does what
+follows. Every decision is in the row before the next thing is done, so that a new executor can go
+on where a killed one stopped. Which steps may start is graph.plan's, what a step starts and how it
+is followed is steps.py's, what its expressions mean is scope.py's.
+"""
+
+import logging
+import threading
+from typing import Any
+
+from local_sagemaker.engine import cached_results, conditions, graph, pipeline_rows, retries, steps
+from local_sagemaker.engine.conditions import ConditionError
+from local_sagemaker.engine.definition import Step
+from local_sagemaker.engine.expressions import ExpressionError, as_text, evaluate
+from local_sagemaker.engine.scope import Values
+from local_sagemaker.errors import ApiError
+from local_sagemaker.events import Change
+from local_sagemaker.lifecycle import transition
+from local_sagemaker.plane import Plane
+from local_sagemaker.storage import StorageError
+from local_sagemaker.store import Row
+
+log = logging.getLogger(__name__)
+
+# Nothing relies on it: it only bounds the harm of an event that never comes.
+SAFETY_SECONDS = 60.0
+ACTIVE = ("Starting", "Executing", "Stopping")
+STEPS_FAILED = "Step failure: One or multiple steps failed."
+MAX_EXECUTION_REASON = 1300
+
+
+class Executor:
+    """One execution in progress; lives in one thread, which alone writes the row's `Steps`."""
+
+    def __init__(self, plane: Plane, arn: str) -> None:
+        self._plane = plane
+        self._row = pipeline_rows.find_execution(plane, arn)
+        self._definition = pipeline_rows.definition(plane, self._row)
+        self._graph = graph.dependencies(self._definition)
+        self._order = graph.order(self._graph)
+        self._wake = threading.Event()
+        self._closing = False
+        self._watched: set[tuple[str, str]] = {(pipeline_rows.EXECUTION, arn)}
+        self._values = Values(plane, self._definition)
+
+    def close(self) -> None:
+        """From any thread: let `run` end soon; recovery goes on from there."""
+        self._closing = True
+        self._wake.set()
+
+    def run(self) -> None:
+        """Until the execution has settled, or the server closes."""
+        unsubscribe = self._plane.bus.subscribe(self._hear)
+        try:
+            self._adopt()
+            while not self._closing and not self.advance():
+                self._plane.clock.wait(self._wake, self._pause())
+                self._wake.clear()
+        finally:
+            unsubscribe()
+
+    def advance(self) -> bool:
+        """Do all that can be done now; True when the execution has settled."""
+        self._row = pipeline_rows.find_execution(self._plane, self._arn)
+        if self._stopping:
+            self._stop_running()
+        for step in self._active():
+            if self._result(step)["StepStatus"] != "Starting":
+                self._observe(step)
+        self._begin_due()
+        while self._begin_ready():
+            pass
+        return self._settle()
+
+    # What the row says
+
+    @property
+    def _arn(self) -> str:
+        return str(self._row["PipelineExecutionArn"])
+
+    @property
+    def _stopping(self) -> bool:
+        return bool(self._row["PipelineExecutionStatus"] == "Stopping")
+
+    @property
+    def _failing(self) -> bool:
+        return any(s["StepStatus"] in ("Failed", "Stopped") for s in self._row["Steps"].values())
+
+    def _result(self, step: Step) -> dict[str, Any]:
+        return pipeline_rows.step_result(self._row, step.name)
+
+    def _active(self) -> list[Step]:
+        return [
+            self._definition.steps[name]
+            for name, result in self._row["Steps"].items()
+            if result["StepStatus"] in ACTIVE
+        ]
+
+    def _record(self, step: Step, **members: Any) -> None:
+        """Write members of one step's result; None removes one."""
+
+        def change(row: Row) -> Row:
+            result = {**row["Steps"].get(step.name, {}), **members}
+            kept = {key: value for key, value in result.items() if value is not None}
+            return {**row, "Steps": {**row["Steps"], step.name: kept}}
+
+        self._row = self._plane.store.edit(pipeline_rows.EXECUTION, self._arn, change)
+
+    # Waiting
+
+    def _hear(self, change: Change) -> None:
+        if (change.kind, change.name) in self._watched:
+            self._wake.set()
+
+    def _pause(self) -> float:
+        now = self._plane.clock.now()
+        results = [self._result(step) for step in self._active()]
+        waits: list[float] = [result["RetryAt"] - now for result in results if "RetryAt" in result]
+        return max(0.0, min([SAFETY_SECONDS, *waits]))
+
+    # Starting
+
+    def _begin_ready(self) -> bool:
+        """Start what may start; True when something was started, so more may have become ready."""
+        results = self._row["Steps"]
+        statuses = {name: result["StepStatus"] for name, result in results.items()}
+        outcomes = {name: r["Outcome"] for name, r in results.items() if "Outcome" in r}
+        plan = graph.plan(self._definition, self._graph, self._order, statuses, outcomes)
+        begun = False
+        for name in plan.ready:
+            if self._stopping or self._failing or len(self._active()) >= self._limit():
+                break
+            self._begin(self._definition.steps[name])
+            begun = True
+        return begun
+
+    def _limit(self) -> float:
+        config = self._row.get("ParallelismConfiguration") or {}
+        limit: float = config.get("MaxParallelExecutionSteps", float("inf"))
+        return limit
+
+    def _begin_due(self) -> None:
+        now = self._plane.clock.now()
+        for step in self._active():
+            if self._result(step).get("RetryAt", float("inf")) <= now:
+                self._begin(step)
+
+    def _begin(self, step: Step) -> None:
+        result = self._result(step)
+        self._record(
+            step,
+            StepName=step.name,
+            StepDisplayName=step.display_name,
+            StepDescription=step.description,
+            StepStatus="Starting",
+            StartTime=result.get("StartTime", self._plane.clock.now()),
+            AttemptCount=result.get("AttemptCount", 0) + 1,
+            RetryAt=None,
+            Resource=None,
+        )
+        self._attempt(step)
+
+    def _attempt(self, step: Step) -> None:
+        try:
+            match step.type.name:
+                case "Condition":
+                    self._decide(step)
+                case "Fail":
+                    self._fail_on_purpose(step)
+                case _:
+                    self._launch(step)
+        except (ExpressionError, ConditionError, StorageError) as error:
+            self._end(step, "Failed", f"ClientError: {error}")
+        except ApiError as error:
+            self._refused(step, error)
+        except Exception as error:  # one step's surprise must not leave the others alone
+            log.exception("step cannot start step=%s", step.name)
+            reason = f"InternalServerError: {type(error).__name__}: {error}"
+            self._end(step, "Failed", f"{reason} (the local SageMaker's log tells where)")
+
+    def _decide(self, step: Step) -> None:
+        scope = self._values.scope(self._row, step)
+        held = conditions.hold(step.arguments["Conditions"], lambda part: evaluate(part, scope))
+        self._record(step, Outcome=str(held), Metadata={"Condition": {"Outcome": str(held)}})
+        self._end(step, "Succeeded")
+
+    def _fail_on_purpose(self, step: Step) -> None:
+        message = as_text(
+            evaluate(step.arguments["ErrorMessage"], self._values.scope(self._row, step))
+        )
+        self._record(step, Metadata={"Fail": {"ErrorMessage": message}})
+        self._end(step, "Failed", message)
+
+    def _launch(self, step: Step) -> None:
+        resource = steps.resource_of(step)
+        given = step.arguments.get(resource.name_member)
+        given = evaluate(given, self._values.scope(self._row, step)) if given is not None else None
+        name = steps.name_for(step, given, pipeline_rows.execution_id(self._row))
+        arguments = evaluate(step.arguments, self._values.scope(self._row, step, name))
+        if step.expire_after is not None and self._reuse(step, arguments):
+            return
+        if name is not None:
+            arguments[resource.name_member] = name
+            self._record(step, Resource=name)
+            self._watched.add((resource.kind, name))
+        token = f"{pipeline_rows.execution_id(self._row)}-{self._result(step)['AttemptCount']}"
+        token += f"-{self._order.index(step.name)}"
+        name, arn = steps.launch(self._plane, step, arguments, self._row, token)
+        self._executing(step, name, arn)
+
+    def _executing(self, step: Step, name: str, arn: str) -> None:
+        self._watched.add((steps.resource_of(step).kind, name))
+        self._record(
+            step, StepStatus="Executing", Resource=name, Metadata=steps.metadata(step, arn)
+        )
+        self._observe(step)
+
+    def _reuse(self, step: Step, arguments: dict[str, Any]) -> bool:
+        """Take a kept result instead of running the step, if there is one."""
+        parts = cached_results.key_parts(self._plane, step, arguments)
+        self._record(step, CacheKey=parts)
+        hit = cached_results.find(self._plane, self._row["PipelineArn"], step, parts)
+        if hit is None:
+            return False
+        self._record(
+            step,
+            StepStatus="Succeeded",
+            EndTime=self._plane.clock.now(),
+            Resource=hit["Resource"],
+            Metadata=hit["Metadata"],
+            CacheHitResult={"SourcePipelineExecutionArn": hit["PipelineExecutionArn"]},
+        )
+        log.info("step reused step=%s source=%s", step.name, hit["PipelineExecutionArn"])
+        return True
+
+    # Following
+
+    def _observe(self, step: Step) -> None:
+        """Look at the step's resource and record what has become of it, if it is done."""
+        result = self._result(step)
+        outcome, reason = steps.status(self._plane, step, result["Resource"])
+        if outcome == "Failed":
+            self._attempt_failed(step, reason, retries.job_exception(reason))
+        elif outcome is not None:
+            self._end(step, outcome, reason)
+
+    def _end(self, step: Step, status: str, reason: str = "") -> None:
+        self._record(
+            step,
+            StepStatus=status,
+            EndTime=self._plane.clock.now(),
+            FailureReason=reason[: steps.MAX_REASON] or None,
+        )
+        log.info("step ended step=%s status=%s reason=%s", step.name, status, reason)
+        if status == "Succeeded" and "CacheKey" in self._result(step):
+            cached_results.keep(self._plane, self._row, step, self._result(step))
+
+    def _refused(self, step: Step, error: ApiError) -> None:
+        exception = retries.CALL_FAILURES.get(error.code)
+        if exception is None and error.status >= 500:
+            exception = "Step.SERVICE_FAULT"
+        origin = "InternalServerError" if exception == "Step.SERVICE_FAULT" else "ClientError"
+        self._attempt_failed(step, f"{origin}: {error.code}: {error.message}", exception)
+
+    def _attempt_failed(self, step: Step, reason: str, exception: str | None) -> None:
+        """Plan another attempt if a retry policy says so; else the step has failed."""
+        result = self._result(step)
+        may_retry = bool(step.type.retry) and not self._stopping
+        policy = retries.policy_for(step.retries, exception) if may_retry else None
+        if policy is None:
+            self._end(step, "Failed", reason)
+            return
+        spent = dict(result.get("Retries", {}))
+        used = ",".join(policy.exception_types)
+        now = self._plane.clock.now()
+        due = retries.retry_at(policy, spent.get(used, 0), result["StartTime"], now)
+        if due is None:
+            self._end(step, "Failed", reason)
+            return
+        spent[used] = spent.get(used, 0) + 1
+        self._record(step, StepStatus="Starting", RetryAt=due, Retries=spent, LastFailure=reason)
+        log.warning("step failed, trying again step=%s at=%s reason=%s", step.name, due, reason)
+
+    def _adopt(self) -> None:
+        """Take over what a former life of the server was in the middle of."""
+        for step in self._active():
+            result = self._result(step)
+            resource, name = step.type.resource, result.get("Resource")
+            if resource is not None and name is not None:
+                self._watched.add((resource.kind, name))
+            if result["StepStatus"] != "Starting" or "RetryAt" in result:
+                continue
+            arn = (
+                steps.arn_if_launched(self._plane, step, name, result["StartTime"])
+                if name is not None
+                else None
+            )
+            if arn is not None:
+                self._executing(step, str(name), arn)
+            elif not self._stopping:
+                self._attempt(step)
+
+    # Ending
+
+    def _stop_running(self) -> None:
+        for step in self._active():
+            result = self._result(step)
+            if result["StepStatus"] == "Starting":
+                self._end(step, "Stopped", result.get("LastFailure", ""))
+            elif result["StepStatus"] == "Executing":
+                self._record(step, StepStatus="Stopping")
+                try:
+                    steps.stop(self._plane, step, result["Resource"])
+                except ApiError as error:
+                    # It has just ended by itself; _observe finds out how.
+                    log.info("step not stopped step=%s reason=%s", step.name, error.message)
+
+    def _settle(self) -> bool:
+        if self._active():
+            return False
+        status, reason = self._verdict()
+        transition(self._plane, pipeline_rows.EXECUTION, self._arn, status, FailureReason=reason)
+        log.info("execution ended arn=%s status=%s reason=%s", self._arn, status, reason)
+        return True
+
+    def _verdict(self) -> tuple[str, str | None]:
+        if self._stopping:
+            return "Stopped", None
+        if not self._failing:
+            return "Succeeded", None
+        meant = [
+            result["Metadata"]["Fail"]["ErrorMessage"]
+            for result in self._row["Steps"].values()
+            if "Fail" in result.get("Metadata", {})
+        ]
+        return "Failed", (meant[0] if meant else STEPS_FAILED)[:MAX_EXECUTION_REASON]

@@ -1,0 +1,84 @@
+"""Pipelines, their versions and their executions in the store: how they are named, found and read.
+
+A pipeline's row holds no definition: each definition is a version of its own, so an execution keeps
+the one it was started with. An execution's row holds `Parameters` (typed values) and `Steps` (step
+name -> the members of AWS's PipelineExecutionStep plus what the executor needs to go on).
+"""
+
+from typing import Any
+
+from local_sagemaker.arns import is_arn
+from local_sagemaker.engine import lint
+from local_sagemaker.engine.definition import Definition
+from local_sagemaker.errors import resource_not_found
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Row
+
+PIPELINE = "pipeline"
+VERSION = "pipeline-version"
+EXECUTION = "pipeline-execution"
+ACTIVE_EXECUTION = ("Executing", "Stopping")
+
+
+def find_pipeline(plane: Plane, name_or_arn: str) -> Row:
+    """The pipeline's row, by exact name or by ARN. Raises ResourceNotFound."""
+    if is_arn(name_or_arn):
+        found = plane.store.find_arn(name_or_arn)
+        row = found[2] if found is not None and found[0] == PIPELINE else None
+    else:
+        row = plane.store.get(PIPELINE, name_or_arn)
+    if row is None:
+        raise resource_not_found(f"Pipeline '{name_or_arn}' does not exist.")
+    return row
+
+
+def find_execution(plane: Plane, arn: str) -> Row:
+    """The execution's row, by ARN. Raises ResourceNotFound."""
+    found = plane.store.find_arn(arn)
+    if found is None or found[0] != EXECUTION:
+        raise resource_not_found(f"Pipeline execution '{arn}' does not exist.")
+    return found[2]
+
+
+def executions_of(plane: Plane, pipeline: Row) -> list[Row]:
+    """Every execution of a pipeline, oldest first."""
+    arn = pipeline["PipelineArn"]
+    return plane.store.rows(EXECUTION, lambda row: row["PipelineArn"] == arn)
+
+
+def add_version(plane: Plane, pipeline_arn: str, version: int, text: str) -> None:
+    row = {"PipelineArn": pipeline_arn, "PipelineDefinition": text}
+    # A version that a crashed CreatePipeline left behind belongs to nobody.
+    plane.store.delete(VERSION, _version_name(pipeline_arn, version))
+    plane.store.insert(VERSION, _version_name(pipeline_arn, version), row)
+
+
+def definition_text(plane: Plane, row: Row) -> str:
+    """The definition of a pipeline (its newest) or of an execution (the one it began with)."""
+    name = _version_name(row["PipelineArn"], row["PipelineVersionId"])
+    version = plane.store.get(VERSION, name)
+    if version is None:
+        raise resource_not_found(f"Pipeline version '{name}' does not exist.")
+    return str(version["PipelineDefinition"])
+
+
+def definition(plane: Plane, row: Row) -> Definition:
+    return lint.parse(definition_text(plane, row))
+
+
+def delete_versions(plane: Plane, pipeline: Row) -> None:
+    for version in range(1, pipeline["PipelineVersionId"] + 1):
+        plane.store.delete(VERSION, _version_name(pipeline["PipelineArn"], version))
+
+
+def execution_id(row: Row) -> str:
+    return str(row["PipelineExecutionArn"]).rpartition("/")[2]
+
+
+def step_result(row: Row, name: str) -> dict[str, Any]:
+    """What an execution knows about one of its steps; empty when the step was not started."""
+    return dict(row["Steps"].get(name, {}))
+
+
+def _version_name(pipeline_arn: str, version: int) -> str:
+    return f"{pipeline_arn}/version/{version}"

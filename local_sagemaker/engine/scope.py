@@ -1,0 +1,65 @@
+"""The values behind expressions: parameters, execution variables, steps, property files."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from local_sagemaker.engine import pipeline_rows, steps
+from local_sagemaker.engine.definition import Definition, Step
+from local_sagemaker.engine.expressions import ExpressionError, Scope
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Row
+
+
+class Values:
+    """Makes the Scope of one step; remembers Describe answers: finished steps do not change."""
+
+    def __init__(self, plane: Plane, definition: Definition) -> None:
+        self._plane = plane
+        self._definition = definition
+        self._described: dict[str, dict[str, Any]] = {}
+
+    def scope(self, row: Row, step: Step, job_name: str | None = None) -> Scope:
+        """The scope of `step` in the execution `row`; `job_name` is the job that it launches."""
+
+        def properties(name: str) -> dict[str, Any]:
+            return self._properties(row, name)
+
+        def property_file(name: str, file_name: str) -> str:
+            producer = self._definition.steps[name]
+            return steps.property_file_uri(producer, properties(name), file_name)
+
+        execution = execution_variables(row, self._plane.clock.now())
+        if job_name is not None:
+            execution[steps.resource_of(step).name_member] = job_name
+        return Scope(row["Parameters"], execution, properties, property_file, self._document)
+
+    def _properties(self, row: Row, name: str) -> dict[str, Any]:
+        if name not in self._described:
+            step = self._definition.steps[name]
+            result = pipeline_rows.step_result(row, name)
+            self._described[name] = steps.properties(self._plane, step, result)
+        return self._described[name]
+
+    def _document(self, uri: str) -> Any:
+        try:
+            return json.loads(self._plane.storage.read_text(uri))
+        except ValueError as error:  # not JSON, or not even text
+            raise ExpressionError(f"Std:JsonGet: {uri} is not JSON: {error}") from None
+
+
+def execution_variables(row: Row, now: float) -> dict[str, Any]:
+    """`Execution.<variable>` -> its value, for an execution (but for names of jobs)."""
+    return {
+        "StartDateTime": _date_time(row["CreationTime"]),
+        "CurrentDateTime": _date_time(now),
+        "PipelineName": row["PipelineName"],
+        "PipelineArn": row["PipelineArn"],
+        "PipelineExecutionId": pipeline_rows.execution_id(row),
+        "PipelineExecutionArn": row["PipelineExecutionArn"],
+    }
+
+
+def _date_time(moment: float) -> str:
+    text = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,151 @@
+"""One step and the resource it starts: naming, requesting, following it, reading its properties.
+
+Everything goes through the API's own operations (`plane.call`), so a step is checked like any
+user's request. When steps run, and what follows from their outcome, is pipelines.py's.
+"""
+
+import re
+import secrets
+import string
+from typing import Any
+
+from local_sagemaker.engine.definition import Step
+from local_sagemaker.engine.step_types import METADATA, StepResource
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Row
+
+MAX_NAME = 63
+MAX_REASON = 1024
+_RANDOM = string.ascii_letters + string.digits
+# What a FailureReason may already begin with; anything else is the algorithm's own words.
+_ORIGINS = ("ClientError", "AlgorithmError", "InternalServerError", "CapacityError")
+
+
+def resource_of(step: Step) -> StepResource:
+    """The resource that the step starts; only for types that start one."""
+    if step.type.resource is None:
+        raise TypeError(f"a {step.type.name} step starts nothing")
+    return step.type.resource
+
+
+def generate_name(prefix: str, execution_id: str, step_name: str) -> str:
+    """`pipelines-<execution>-<step, cut>-<10 random>`, at most 63 characters, as AWS names jobs."""
+    tail = "".join(secrets.choice(_RANDOM) for _ in range(10))
+    head = f"{prefix}-{execution_id}"[: MAX_NAME - len(tail) - 1]
+    room = MAX_NAME - len(head) - len(tail) - 2
+    middle = re.sub(r"[^A-Za-z0-9]+", "-", step_name)[: max(room, 0)].strip("-")
+    return "-".join(part for part in (head.rstrip("-"), middle, tail) if part)
+
+
+def name_for(step: Step, given: Any, execution_id: str) -> str | None:
+    """The name of the step's resource: generated, as given, or (a model package's) left to the API.
+
+    A job's name in the Arguments is a prefix (the SDK's use_custom_job_prefix), an endpoint's is
+    its name.
+    """
+    resource = resource_of(step)
+    if resource.generate_name == "job":
+        return generate_name(str(given) if given else "pipelines", execution_id, step.name)
+    if resource.generate_name == "missing" and not given:
+        return generate_name("pipelines", execution_id, step.name)
+    return str(given) if given else None
+
+
+def launch(
+    plane: Plane, step: Step, arguments: dict[str, Any], execution: Row, token: str
+) -> tuple[str, str]:
+    """Start the step's resource; (its name, its ARN). Raises ApiError as the operation does.
+
+    `token` makes a repeated launch of the same attempt harmless where nothing else does.
+    """
+    if step.type.name == "Endpoint":
+        return _launch_endpoint(plane, arguments)
+    if step.type.name == "RegisterModel":
+        arguments = _registration(plane, arguments, execution, token)
+    resource = resource_of(step)
+    arn = str(plane.call(resource.create, arguments)[resource.arn_member])
+    # A model package has no name of its own: its ARN stands for it everywhere.
+    return (arn if step.type.name == "RegisterModel" else arguments[resource.name_member]), arn
+
+
+def status(plane: Plane, step: Step, name: str) -> tuple[str | None, str]:
+    """(StepStatus once the resource is done, else None; the reason when that is not Succeeded)."""
+    resource = resource_of(step)
+    if resource.status_member is None:
+        return "Succeeded", ""
+    row = plane.store.get(resource.kind, name)
+    if row is None:
+        return "Failed", f"ClientError: {resource.kind} {name} was deleted while the step ran"
+    now = row[resource.status_member]
+    outcome = resource.outcomes.get(now)
+    reason = row.get("FailureReason") or f"{resource.kind} {name} is {now}"
+    return outcome, "" if outcome == "Succeeded" else failure_reason(reason)
+
+
+def failure_reason(reason: str) -> str:
+    """A job's FailureReason as its step shows it: beginning with whose error it is, cut to 1024."""
+    known = reason.startswith(_ORIGINS)
+    return (reason if known else f"AlgorithmError: {reason}")[:MAX_REASON]
+
+
+def stop(plane: Plane, step: Step, name: str) -> None:
+    """Ask the running resource to stop; one that cannot be stopped runs to its end."""
+    resource = resource_of(step)
+    if resource.stop is not None:
+        plane.call(resource.stop, {resource.name_member: name})
+
+
+def arn_if_launched(plane: Plane, step: Step, name: str, since: float) -> str | None:
+    """The ARN of a resource that an earlier life of the server has launched for this step."""
+    resource = resource_of(step)
+    row = plane.store.get(resource.kind, name)
+    if row is None or step.type.name == "Endpoint" or row["CreationTime"] < since:
+        return None
+    return str(row[resource.arn_member])
+
+
+def metadata(step: Step, arn: str) -> dict[str, Any]:
+    return {METADATA[step.type.name]: {"Arn": arn}}
+
+
+def properties(plane: Plane, step: Step, result: dict[str, Any]) -> dict[str, Any]:
+    """What `Get: Steps.<step>.<path>` walks through: the Describe answer of the step's resource."""
+    if step.type.resource is None:
+        return {"Outcome": result["Outcome"]}
+    resource = step.type.resource
+    return plane.call(resource.describe, {resource.name_member: result["Resource"]})
+
+
+def property_file_uri(step: Step, described: dict[str, Any], file_name: str) -> str:
+    """Where a property file was uploaded to: its output's S3Uri plus its path."""
+    file = step.property_files[file_name]
+    outputs = described.get("ProcessingOutputConfig", {}).get("Outputs", [])
+    uris = {each["OutputName"]: each.get("S3Output", {}).get("S3Uri", "") for each in outputs}
+    return f"{uris[file.output_name].rstrip('/')}/{file.file_path.lstrip('/')}"
+
+
+def _launch_endpoint(plane: Plane, arguments: dict[str, Any]) -> tuple[str, str]:
+    name = arguments["EndpointName"]
+    row = plane.store.get("endpoint", name)
+    if row is None:
+        return name, str(plane.call("CreateEndpoint", arguments)["EndpointArn"])
+    arn = str(row["EndpointArn"])
+    if arguments.get("Tags"):
+        plane.call("AddTags", {"ResourceArn": arn, "Tags": arguments["Tags"]})
+    serving = row.get("EndpointConfigName") == arguments.get("EndpointConfigName")
+    if not serving or row["EndpointStatus"] not in ("Creating", "Updating", "InService"):
+        request = {key: value for key, value in arguments.items() if key != "Tags"}
+        plane.call("UpdateEndpoint", request)
+    return name, arn
+
+
+def _registration(
+    plane: Plane, arguments: dict[str, Any], execution: Row, token: str
+) -> dict[str, Any]:
+    group = arguments.get("ModelPackageGroupName")
+    is_name = isinstance(group, str) and not group.startswith("arn:")
+    if is_name and plane.store.get("model-package-group", str(group)) is None:
+        plane.call("CreateModelPackageGroup", {"ModelPackageGroupName": group})
+    made_by = {"GeneratedBy": execution["PipelineExecutionArn"]}
+    origin = {**made_by, **(arguments.get("MetadataProperties") or {})}
+    return {**arguments, "MetadataProperties": origin, "ClientToken": token}
