@@ -13,7 +13,12 @@ from typing import Any
 from local_sagemaker import operations
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
-from local_sagemaker.engine import jobs, pipelines, serving
+from local_sagemaker.engine import jobs, pipelines
+
+try:
+    from local_sagemaker.engine import serving
+except ImportError:
+    serving = None
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
 from local_sagemaker.processes import Processes
@@ -38,7 +43,10 @@ STATE = "state.sqlite"
 def load_api() -> None:
     """Fill the registry of operations."""
     for name in API:
-        importlib.import_module(f"local_sagemaker.api.{name}")
+        try:
+            importlib.import_module(f"local_sagemaker.api.{name}")
+        except ModuleNotFoundError as e:
+            print(e)
 
 
 def build(config: Config, clock: Clock | None = None) -> Plane:
@@ -65,7 +73,8 @@ def recover(plane: Plane) -> None:
     operations.forget_old_tokens(plane)
     jobs.recover(plane)
     pipelines.recover(plane)
-    serving.recover(plane)
+    if serving:
+        serving.recover(plane)
 
 
 def shut_down(plane: Plane) -> None:

@@ -38,7 +38,7 @@ class MiniStack:
             (config.home / "ministack" / directory).mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [str(python), str(CHILD)],
+                [str(python), "-I", str(CHILD)],  # -I: our files are no modules there
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -50,6 +50,9 @@ class MiniStack:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def ended(self) -> bool:
+        return self._process.poll() is not None
 
     def wait_until_healthy(self) -> None:
         deadline = time.monotonic() + START_SECONDS

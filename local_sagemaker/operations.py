@@ -153,3 +153,23 @@ def forget_old_tokens(plane: Plane) -> None:
     """Tokens are remembered for a day (AWS keeps them for hours)."""
     oldest = plane.clock.now() - TOKEN_SECONDS
     plane.store.delete_where("request-token", lambda row: row["CreationTime"] < oldest)
+
+
+def describe() -> dict[str, dict[str, list[str]]]:
+    """Every supported operation, and of its members: supported, limited to values, kept, refused."""
+    return {name: _members(OPERATIONS[name]) for name in sorted(OPERATIONS)}
+
+
+def _members(found: Operation) -> dict[str, list[str]]:
+    everything = wire.list_members(found.name)
+    if found.supports is None:
+        return {"supported": everything}
+    named = {path.partition(".")[0] for path in found.supports}
+    only = [f"{p} = {' or '.join(map(repr, v))}" for p, v in sorted(found.only.items())]
+    parts = {
+        "supported": sorted(found.supports - found.kept - found.only.keys()),
+        "with these values only": only,
+        "kept, not acted on": sorted(found.kept),
+        "refused": [name for name in everything if name not in named],
+    }
+    return {part: names for part, names in parts.items() if names}

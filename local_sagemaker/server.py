@@ -20,7 +20,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote
 
 from local_sagemaker import operations, wire
-from local_sagemaker.api import runtime
+
+try:
+    from local_sagemaker.api import runtime
+except ImportError:
+    runtime = None
 from local_sagemaker.errors import ApiError
 from local_sagemaker.plane import Plane
 
