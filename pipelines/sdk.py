@@ -1,6 +1,6 @@
 """The one door to the SageMaker SDK v3: its traps are mended here, and its names come from here.
 
-    environment -> import -> session() -> steps (pipelines/training.py) -> definition()
+    environment -> import -> session() -> steps and pipeline (pipelines/training.py)
 
 - Its import needs a region, and makes a client: region default, placeholder credentials meanwhile.
 - It reports usage unless a config file says no: both override variables point at ours.
@@ -136,7 +136,6 @@ __all__ = [
     "StepRetryPolicy",
     "StoppingCondition",
     "captured",
-    "definition",
     "image_uri",
     "quiet",
     "session",
@@ -200,12 +199,6 @@ class CommandTrainingStep(TrainingStep):  # type: ignore[misc]  # the SDK has no
         request = super().arguments
         specification = {**request["AlgorithmSpecification"], **self._container}
         return {**request, "AlgorithmSpecification": specification}
-
-
-def definition(pipeline: Any) -> str:
-    """The pipeline's definition, as JSON text. Calls nobody; equal pipelines give equal bytes."""
-    with quiet():
-        return str(pipeline.definition())
 
 
 @contextmanager

@@ -55,23 +55,26 @@ class Target(NamedTuple):
     """What differs between the places: how often to ask for news, and what to tell the user."""
 
     poll_seconds: float
-    logs_command: str  # {job}
-    left_running: str
-    stop_everything: str
+    logs_command: str  # {job}, {log_group}
+    stays_up: str
+    stop_command: str  # {config}
+    flag: str
 
 
 TARGETS: dict[str, Target] = {
     "local": Target(
         poll_seconds=0.3,
         logs_command="python -m local_sagemaker logs {job}",
-        left_running="the local SageMaker and its endpoint",
-        stop_everything="make down",
+        stays_up="the local SageMaker",
+        stop_command="make down",
+        flag="",
     ),
     "aws": Target(
         poll_seconds=10.0,
         logs_command="aws logs tail {log_group} --log-stream-name-prefix {job}",
-        left_running="the endpoint, which costs money",
-        stop_everything="python -m deploy.endpoint delete --config {config} --target aws",
+        stays_up="",
+        stop_command="python -m deploy.endpoint delete --config {config} --target aws",
+        flag=" --target aws",
     ),
 }
 
@@ -104,7 +107,7 @@ def resolve(
     bucket: str | None = None,
     needs: Iterable[str] = ("role", "bucket"),
     offline: bool = False,
-    meanwhile: Callable[[], None] | None = None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Settings:
     """Settings for `target`; SettingsError when it cannot be used.
 
@@ -126,7 +129,7 @@ def _local(
     role_arn: str | None,
     bucket: str | None,
     offline: bool,
-    meanwhile: Callable[[], None] | None,
+    meanwhile: Callable[[], object] | None,
 ) -> Settings:
     environment: dict[str, str] = {}
     if offline:
@@ -148,7 +151,7 @@ def _local(
     )
 
 
-def start_local_plane(meanwhile: Callable[[], None] | None = None) -> dict[str, str]:
+def start_local_plane(meanwhile: Callable[[], object] | None = None) -> dict[str, str]:
     """Make sure that the local SageMaker is up; its endpoint variables, by its command line."""
     command = _plane_command("up", "--json", "--preload", ",".join(PRELOAD))
     with subprocess.Popen(

@@ -174,8 +174,12 @@ def output(step: Any, name: str) -> Any:
 
 def _thresholds(plan: Plan) -> list[Any]:
     arguments: list[Any] = []
-    for name, gate in plan.parameters.gates.items():
-        arguments += ["--threshold", sdk.Join(on="=", values=[name, gate])]
+    for option, values in (
+        ("--threshold", plan.parameters.gates),
+        ("--limit", plan.parameters.limits),
+    ):
+        for name, value in values.items():
+            arguments += [option, sdk.Join(on="=", values=[name, value])]
     return arguments
 
 

@@ -1,0 +1,43 @@
+"""Versions in the model registry: find one by number, the newest, or the newest approved one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from deploy.commands import DeployError
+
+
+def summaries(client: Any, group: str) -> list[dict[str, Any]]:
+    """All versions of a group, newest first."""
+    pages = client.get_paginator("list_model_packages").paginate(
+        ModelPackageGroupName=group, SortBy="CreationTime", SortOrder="Descending"
+    )
+    return [summary for page in pages for summary in page["ModelPackageSummaryList"]]
+
+
+def numbered(client: Any, group: str, version: int) -> dict[str, Any]:
+    """The version of that number; DeployError naming those that exist."""
+    found = {int(s["ModelPackageVersion"]): s for s in summaries(client, group)}
+    if version not in found:
+        there = ", ".join(str(number) for number in sorted(found)) or "none yet"
+        raise DeployError(f"Group {group} has no version {version}; it has: {there}.", 2)
+    return found[version]
+
+
+def newest(client: Any, group: str) -> dict[str, Any]:
+    """The newest version; DeployError when the group is empty."""
+    found = summaries(client, group)
+    if not found:
+        raise DeployError(f"Group {group} has no version; run python -m pipelines.run first.")
+    return found[0]
+
+
+def latest_approved(client: Any, group: str) -> dict[str, Any]:
+    """The newest Approved version; DeployError saying how to approve one."""
+    for summary in summaries(client, group):
+        if summary["ModelApprovalStatus"] == "Approved":
+            return summary
+    raise DeployError(
+        f"Group {group} has no approved version; look with `python -m deploy.registry list` and "
+        "approve one with `python -m deploy.registry approve --version N`."
+    )
