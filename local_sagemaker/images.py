@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from local_sagemaker.errors import ApiError, validation
 
@@ -16,8 +17,8 @@ URI = re.compile(
     r"^(?:(?P<registry>[^/]+\.[^/]+|localhost(?::\d+)?)/)?(?P<name>[^:@]+)"
     r"(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]+))?$"
 )
-PYTHON_MODULE = ["python", "-m"]
-SCRIPT_SERVER = [*PYTHON_MODULE, "local_sagemaker.containers.script_server"]
+# By path, not by -m: a user's program must not find our packages on its module path.
+SCRIPT_SERVER = ["python", str(Path(__file__).parent / "containers" / "script_server.py")]
 MODEL_CODE = "/opt/ml/model/code"
 
 
@@ -57,7 +58,10 @@ class Image:
         return self.train
 
 
-SCRIPT_ONLY = "{} is not supported yet; give AlgorithmSpecification.ContainerEntrypoint, as ModelTrainer does with a SourceCode"
+SCRIPT_ONLY = (
+    "{} is not supported yet; give AlgorithmSpecification.ContainerEntrypoint, "
+    "as ModelTrainer does with a SourceCode"
+)
 OWN_ENTRYPOINT = "it has no train command; give AlgorithmSpecification.ContainerEntrypoint"
 
 IMAGES = {
@@ -86,7 +90,7 @@ IMAGES = {
 
 # Repositories that we know and do not run: the name (or how it begins) and what to do instead.
 REFUSED = {
-    "sagemaker-spark-processing": "Spark is not supported; use the scikit-learn image and pandas or polars",
+    "sagemaker-spark-processing": "Spark is not supported; use the scikit-learn image",
     "pytorch": "PyTorch is not installed here; use the XGBoost or scikit-learn image",
     "tensorflow": "TensorFlow is not installed here; use the XGBoost or scikit-learn image",
     "huggingface": "Hugging Face images are not supported; use the XGBoost or scikit-learn image",
@@ -115,8 +119,8 @@ def _unknown(image_uri: str, name: str) -> ApiError:
             return validation(f"Image {image_uri!r} cannot run here: {reason}.")
     repositories = ", ".join(sorted(IMAGES))
     return validation(
-        f"Image {image_uri!r} cannot run here: repository {name!r} is not in the table of images. It knows: "
-        f"{repositories}. To add one, give it a row in IMAGES of local_sagemaker/images.py."
+        f"Image {image_uri!r} cannot run here: repository {name!r} is not in the table of images. "
+        f"It knows: {repositories}. To add one, give it a row in local_sagemaker/images.py."
     )
 
 
@@ -125,5 +129,6 @@ def _notes(row: Image, tag: str) -> tuple[str, ...]:
         return ()
     asked = f"tag {tag!r}" if tag else "no tag"
     return (
-        f"image {row.name} was asked for with {asked}; here the versions of {row.version} are installed and will run",
+        f"image {row.name} was asked for with {asked}; "
+        f"here the versions of {row.version} are installed and will run",
     )

@@ -69,7 +69,7 @@ class Usage:
 
 @dataclass(eq=False)
 class Process:
-    """A process tree that was started. `ended` is set when exit_code, reason and usage are final."""
+    """A process tree that was started; `ended` is set once exit_code, reason, usage are final."""
 
     name: str
     number: int
@@ -139,6 +139,11 @@ class Processes:
         link = self._link(PREIMPORTED)
         return link.answered.wait(timeout) and link.usable
 
+    @property
+    def closed(self) -> bool:
+        """True from the moment that close() was called: trees that end now were killed by it."""
+        return self._closed
+
     def close(self) -> None:
         """Kill every tree and both launchers, and wait until they are gone."""
         with self._lock:
@@ -168,7 +173,7 @@ class Processes:
 
 
 class Link:
-    """The wire to one launcher: sends wishes, and in a thread of its own hears what became of them."""
+    """The wire to one launcher: sends wishes, and in its own thread hears what became of them."""
 
     def __init__(self, kind: str, preload: tuple[str, ...] | None) -> None:
         self.kind = kind
@@ -251,7 +256,7 @@ class Link:
         self.answered.set()
 
     def _lose_all(self) -> None:
-        """The launcher is gone, and its trees with it (their first processes saw their pipes end)."""
+        """The launcher is gone, and its trees with it: their supervisors saw their pipes end."""
         with self._lock:
             lost, self._processes = list(self._processes.values()), {}
         for process in lost:

@@ -144,7 +144,8 @@ def _watch(main: int, control: int, wakeup: int, isolated: Isolation) -> int:
             os.read(wakeup, 4096)
             code = _reap(main)
             if code is not None:
-                _kill_tree(isolated)
+                if not isolated.pids:  # else the kernel does it when we end
+                    _kill_tree(isolated)
                 return code
         if control in ready:
             wish = os.read(control, 1)

@@ -42,7 +42,7 @@ def test_our_own_image_serves_from_the_code_of_the_model() -> None:
 
 def test_an_unknown_image_is_an_error_that_names_it_and_the_table() -> None:
     with pytest.raises(
-        ApiError, match="my-team/tool.*sagemaker-scikit-learn, sagemaker-xgboost"
+        ApiError, match=r"my-team/tool.*sagemaker-scikit-learn, sagemaker-xgboost"
     ) as refused:
         images.resolve("1.dkr.ecr.us-east-1.amazonaws.com/my-team/tool:1")
     assert refused.value.code == "ValidationException"

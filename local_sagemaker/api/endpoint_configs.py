@@ -1,0 +1,103 @@
+"""Endpoint configs: create, describe, list, delete. Immutable, with instance-based variants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local_sagemaker.arns import arn
+from local_sagemaker.engine import variants
+from local_sagemaker.errors import validation
+from local_sagemaker.operations import operation
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Duplicate
+
+KIND = "endpoint-config"
+SORT_KEYS = {"CreationTime": "CreationTime", "Name": "EndpointConfigName"}
+
+
+@operation(
+    "CreateEndpointConfig",
+    (
+        "EndpointConfigName",
+        "ProductionVariants.VariantName",
+        "ProductionVariants.ModelName",
+        "ProductionVariants.InitialInstanceCount",
+        "ProductionVariants.InitialVariantWeight",
+        "ProductionVariants.ContainerStartupHealthCheckTimeoutInSeconds",
+        "Tags",
+    ),
+    kept=(
+        "KmsKeyId",
+        "ExecutionRoleArn",
+        "VpcConfig",
+        "EnableNetworkIsolation",
+        "ProductionVariants.InstanceType",
+        "ProductionVariants.VolumeSizeInGB",
+        "ProductionVariants.ModelDataDownloadTimeoutInSeconds",
+        "ProductionVariants.EnableSSMAccess",
+        "ProductionVariants.InferenceAmiVersion",
+        # Below it only matters while EnableCapture is true, which is refused.
+        "DataCaptureConfig.InitialSamplingPercentage",
+        "DataCaptureConfig.DestinationS3Uri",
+        "DataCaptureConfig.KmsKeyId",
+        "DataCaptureConfig.CaptureOptions",
+        "DataCaptureConfig.CaptureContentTypeHeader",
+    ),
+    only={
+        "DataCaptureConfig.EnableCapture": (False,),
+        "ProductionVariants.RoutingConfig.RoutingStrategy": ("RANDOM",),
+    },
+)
+def create_endpoint_config(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    name = request["EndpointConfigName"]
+    _check(plane, request)
+    row = {
+        **{member: value for member, value in request.items() if member != "Tags"},
+        "EndpointConfigArn": arn(plane.config, KIND, name),
+        "CreationTime": plane.clock.now(),
+    }
+    try:
+        plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))
+    except Duplicate as cause:
+        what = row["EndpointConfigArn"]
+        raise validation(
+            f'Cannot create already existing endpoint configuration "{what}".'
+        ) from cause
+    return row
+
+
+@operation("DescribeEndpointConfig")
+def describe_endpoint_config(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    return variants.config_row(plane, request["EndpointConfigName"])
+
+
+@operation("ListEndpointConfigs")
+def list_endpoint_configs(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    rows, token = plane.store.page(KIND, request, sort_keys=SORT_KEYS, default_order="Descending")
+    return {"EndpointConfigs": rows, "NextToken": token}
+
+
+@operation("DeleteEndpointConfig")
+def delete_endpoint_config(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    row = variants.config_row(plane, request["EndpointConfigName"])
+    plane.store.delete(KIND, row["EndpointConfigName"])
+    return {}
+
+
+def _check(plane: Plane, request: dict[str, Any]) -> None:
+    names = [each["VariantName"] for each in request["ProductionVariants"]]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise validation(f"VariantName must be unique in ProductionVariants; twice: {twice[0]}")
+    for each in request["ProductionVariants"]:
+        missing = [
+            member
+            for member in ("ModelName", "InstanceType", "InitialInstanceCount")
+            if member not in each
+        ]
+        if missing:
+            raise validation(
+                f"Production variant {each['VariantName']} needs {', '.join(missing)}; the local "
+                "SageMaker runs instance-based variants"
+            )
+        variants.model_row(plane, each["ModelName"])

@@ -1,0 +1,166 @@
+"""Endpoints: create, describe, list, update, change weights and counts, delete.
+
+What then really happens is engine/serving.py's: every call here checks, writes the status, and
+answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local_sagemaker import lifecycle
+from local_sagemaker.arns import arn
+from local_sagemaker.engine import serving, variants
+from local_sagemaker.engine.serving import KIND, NEXT_PLAN, PLAN
+from local_sagemaker.engine.variants import Plan
+from local_sagemaker.errors import ApiError, validation
+from local_sagemaker.lifecycle import IllegalTransition
+from local_sagemaker.operations import operation
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Duplicate
+
+SORT_KEYS = {
+    "CreationTime": "CreationTime",
+    "Name": "EndpointName",
+    "Status": "EndpointStatus",
+}
+BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+
+
+@operation("CreateEndpoint", ("EndpointName", "EndpointConfigName", "Tags"))
+def create_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    name = request["EndpointName"]
+    planned = variants.plan(plane, variants.config_row(plane, request["EndpointConfigName"]))
+    now = plane.clock.now()
+    row = {
+        "EndpointName": name,
+        "EndpointConfigName": request["EndpointConfigName"],
+        "EndpointArn": arn(plane.config, KIND, name),
+        "EndpointStatus": "Creating",
+        "CreationTime": now,
+        "LastModifiedTime": now,
+        PLAN: planned,
+    }
+    try:
+        plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))
+    except Duplicate as cause:
+        what = row["EndpointArn"]
+        raise validation(f'Cannot create already existing endpoint "{what}".') from cause
+    lifecycle.announce(plane, KIND, name)
+    serving.start_endpoint(plane, name)
+    return row
+
+
+@operation("DescribeEndpoint")
+def describe_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    return serving.described(plane, _existing(plane, request["EndpointName"]))
+
+
+@operation("ListEndpoints")
+def list_endpoints(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    rows, token = plane.store.page(KIND, request, sort_keys=SORT_KEYS, default_order="Descending")
+    return {"Endpoints": rows, "NextToken": token}
+
+
+@operation(
+    "UpdateEndpoint",
+    (
+        "EndpointName",
+        "EndpointConfigName",
+        "RetainAllVariantProperties",
+        "ExcludeRetainedVariantProperties",
+    ),
+    only={"RetainDeploymentConfig": (False,)},
+)
+def update_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    row = _changeable(plane, request["EndpointName"])
+    config = variants.config_row(plane, request["EndpointConfigName"])
+    planned = variants.plan(plane, config)
+    if request.get("RetainAllVariantProperties"):
+        given = request.get("ExcludeRetainedVariantProperties", ())
+        excluded = [each["VariantPropertyType"] for each in given]
+        planned = variants.retained(planned, row["ProductionVariants"], excluded)
+    now = plane.clock.now()
+    pending = {
+        "EndpointConfigName": config["EndpointConfigName"],
+        "ProductionVariants": variants.summaries(planned, {}, now),
+        "StartTime": now,
+    }
+    _start_update(plane, row, planned, PendingDeploymentSummary=pending)
+    serving.update_endpoint(plane, row["EndpointName"])
+    return row
+
+
+@operation(
+    "UpdateEndpointWeightsAndCapacities",
+    (
+        "EndpointName",
+        "DesiredWeightsAndCapacities.VariantName",
+        "DesiredWeightsAndCapacities.DesiredWeight",
+        "DesiredWeightsAndCapacities.DesiredInstanceCount",
+    ),
+)
+def update_endpoint_weights_and_capacities(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    row = _changeable(plane, request["EndpointName"])
+    planned = _resized(row, request["DesiredWeightsAndCapacities"])
+    _start_update(plane, row, planned)
+    serving.resize_endpoint(plane, row["EndpointName"])
+    return row
+
+
+@operation("DeleteEndpoint")
+def delete_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    row = _existing(plane, request["EndpointName"])
+    if row["EndpointStatus"] in BUSY:
+        raise _busy(row)
+    try:
+        lifecycle.transition(plane, KIND, row["EndpointName"], "Deleting")
+    except IllegalTransition as cause:  # somebody else was quicker
+        raise _busy(row) from cause
+    serving.stop_endpoint(plane, row["EndpointName"])
+    return {}
+
+
+def _existing(plane: Plane, name: str) -> dict[str, Any]:
+    row = plane.store.get(KIND, name)
+    if row is None:
+        raise validation(f'Could not find endpoint "{arn(plane.config, KIND, name)}".')
+    return row
+
+
+def _changeable(plane: Plane, name: str) -> dict[str, Any]:
+    row = _existing(plane, name)
+    if row["EndpointStatus"] in BUSY:
+        raise _busy(row)
+    if row["EndpointStatus"] != "InService":
+        raise validation(
+            f'Cannot update endpoint "{row["EndpointArn"]}" in status {row["EndpointStatus"]}; '
+            "delete it and create it again."
+        )
+    return row
+
+
+def _busy(row: dict[str, Any]) -> ApiError:
+    return validation(f'Cannot update in-progress endpoint "{row["EndpointArn"]}".')
+
+
+def _start_update(plane: Plane, row: dict[str, Any], planned: Plan, **members: Any) -> None:
+    members |= {NEXT_PLAN: planned, "FailureReason": None}
+    try:
+        lifecycle.transition(plane, KIND, row["EndpointName"], "Updating", **members)
+    except IllegalTransition as cause:  # somebody else was quicker
+        raise _busy(row) from cause
+
+
+def _resized(row: dict[str, Any], wishes: list[dict[str, Any]]) -> Plan:
+    planned = {each["VariantName"]: dict(each) for each in row[PLAN]}
+    for wish in wishes:
+        name = wish["VariantName"]
+        if name not in planned:
+            known = ", ".join(planned)
+            raise validation(f'Variant "{name}" is not in the endpoint; it has: {known}.')
+        if wish.get("DesiredInstanceCount") == 0:
+            raise validation(f"DesiredInstanceCount of variant {name} must be 1 or more.")
+        planned[name]["Weight"] = wish.get("DesiredWeight", planned[name]["Weight"])
+        planned[name]["Count"] = wish.get("DesiredInstanceCount", planned[name]["Count"])
+    return list(planned.values())

@@ -1,0 +1,27 @@
+"""The runtime API, rest-json: InvokeEndpoint. Payload in the body, everything else in headers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from local_sagemaker.engine import serving
+from local_sagemaker.engine.routing import Reply, RoutingError
+from local_sagemaker.plane import Plane
+
+
+def invoke_endpoint(
+    plane: Plane, endpoint_name: str, headers: Mapping[str, str], body: bytes
+) -> Reply:
+    """The model's answer, or the runtime API's error, as (HTTP status, headers, body)."""
+    try:
+        return serving.invoke(plane, endpoint_name, headers, body)
+    except RoutingError as error:
+        return error_reply(error)
+
+
+def error_reply(error: RoutingError) -> Reply:
+    """AWS's shape: the code in x-amzn-ErrorType, the message and further members in a JSON body."""
+    headers = {"Content-Type": "application/json", "x-amzn-ErrorType": f"{error.code}:"}
+    content = {"Message": error.message, **error.members}
+    return error.status, headers, json.dumps(content).encode()

@@ -1,0 +1,208 @@
+"""From an invocation to a model server and back: choose a variant and an instance, forward, name
+what went wrong.
+
+An instance is asked over kept-alive loopback connections. What the caller gets on failure is a
+RoutingError with the runtime API's code; api/runtime.py writes it down as HTTP. Starting and
+replacing instances is fleet.py's.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from typing import Any, Protocol
+
+LOOPBACK = "127.0.0.1"
+MODEL_TIMEOUT_SECONDS = 60.0
+MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
+CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
+FORWARDED = ("Content-Type", "Accept", CUSTOM_ATTRIBUTES)
+RETURNED = ("Content-Type", CUSTOM_ATTRIBUTES)
+
+Reply = tuple[int, dict[str, str], bytes]
+
+
+class RoutingError(Exception):
+    """An invocation that failed: the runtime API's code and status, and further members of its
+    body.
+    """
+
+    def __init__(self, code: str, status: int, message: str, **members: Any) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+        self.message = message
+        self.members = members
+
+
+class ModelTimeoutError(Exception):
+    """The model server did not answer in time."""
+
+
+class ModelGoneError(Exception):
+    """The model server closed the connection in the middle of an invocation."""
+
+
+class Weighted(Protocol):
+    """What choosing needs to know of a variant."""
+
+    name: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where an invocation went; for error texts."""
+
+    endpoint: str
+    variant: str
+    account: str
+    region: str
+
+    @property
+    def log_group(self) -> str:
+        return f"/aws/sagemaker/Endpoints/{self.endpoint}"
+
+    @property
+    def log_url(self) -> str:
+        return (
+            f"https://{self.region}.console.aws.amazon.com/cloudwatch/home?region={self.region}"
+            f"#logEventViewer:group={self.log_group}"
+        )
+
+
+class Connections:
+    """Kept-alive connections to one model server; any number of threads."""
+
+    def __init__(self, port: int, timeout_seconds: float = MODEL_TIMEOUT_SECONDS) -> None:
+        self._port = port
+        self._timeout = timeout_seconds
+        self._idle: deque[HTTPConnection] = deque()
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """One exchange. A kept connection that turns out to be closed is replaced, once.
+
+        Raises ModelTimeoutError, ModelGoneError, ConnectionRefusedError.
+        """
+        with suppress(IndexError, ModelGoneError):
+            return self._exchange(self._idle.pop(), method, path, headers, body)
+        fresh = HTTPConnection(LOOPBACK, self._port, timeout=self._timeout)
+        return self._exchange(fresh, method, path, headers, body)
+
+    def close(self) -> None:
+        while self._idle:
+            with suppress(IndexError):
+                self._idle.pop().close()
+
+    def _exchange(
+        self,
+        connection: HTTPConnection,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+    ) -> Reply:
+        try:
+            connection.request(method, path, body, dict(headers))
+            response = connection.getresponse()
+            content = response.read()
+        except TimeoutError as cause:
+            connection.close()
+            raise ModelTimeoutError from cause
+        except ConnectionRefusedError:
+            connection.close()
+            raise
+        except (OSError, HTTPException) as cause:
+            connection.close()
+            raise ModelGoneError(str(cause)) from cause
+        if response.will_close:
+            connection.close()
+        else:
+            self._idle.append(connection)
+        return response.status, dict(response.getheaders()), content
+
+
+def choose(variants: Sequence[Weighted], point: float) -> int:
+    """The index of the variant that owns `point`, a number in [0, 1): shares are weight / sum of
+    weights.
+
+    A variant of weight 0 is never chosen. Raises ValueError when all weights are 0.
+    """
+    total = sum(each.weight for each in variants)
+    if total <= 0:
+        raise ValueError("every variant has weight 0")
+    reached = 0.0
+    last = 0
+    for index, each in enumerate(variants):
+        if each.weight <= 0:
+            continue
+        reached += each.weight / total
+        last = index
+        if point < reached:
+            return index
+    return last  # rounding left the sum a little below 1
+
+
+class Dice:
+    """A generator of its own, so that no program's seed can steer the traffic."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._random = random.Random(seed)  # noqa: S311 - traffic shares, no secret
+        self._lock = threading.Lock()
+
+    def roll(self) -> float:
+        with self._lock:
+            return self._random.random()
+
+
+def forward(
+    connections: Connections, target: Target, headers: Mapping[str, str], body: bytes
+) -> Reply:
+    """Ask the model server; its answer as the runtime API gives it. Raises RoutingError."""
+    passed = {name: headers[name] for name in FORWARDED if headers.get(name)}
+    try:
+        status, given, content = connections.ask("POST", "/invocations", passed, body)
+    except ModelTimeoutError as cause:
+        raise _timed_out(target) from cause
+    except (ModelGoneError, ConnectionRefusedError) as cause:
+        raise _failed(target, 500, b"the model server ended before it had answered") from cause
+    if not 200 <= status < 300:
+        raise _failed(target, status, content)
+    lower = {name.lower(): value for name, value in given.items()}
+    answer = {name: lower[name.lower()] for name in RETURNED if name.lower() in lower}
+    answer["x-Amzn-Invoked-Production-Variant"] = target.variant
+    return 200, answer, content
+
+
+def _timed_out(target: Target) -> RoutingError:
+    said = (
+        "Your invocation timed out while waiting for a response from container primary. Review the "
+        "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+    )
+    return _model_error(
+        target, 0, said, f'Received server error (0) from primary with message "{said}"'
+    )
+
+
+def _failed(target: Target, status: int, content: bytes) -> RoutingError:
+    said = content.decode(errors="replace")
+    kind = "client" if 400 <= status < 500 else "server"
+    return _model_error(
+        target, status, said, f'Received {kind} error ({status}) from primary with message "{said}"'
+    )
+
+
+def _model_error(target: Target, status: int, said: str, message: str) -> RoutingError:
+    return RoutingError(
+        "ModelError",
+        424,
+        f"{message}. See {target.log_url} in account {target.account} for more information.",
+        OriginalStatusCode=status,
+        OriginalMessage=said,
+        LogStreamArn=f"arn:aws:logs:{target.region}:{target.account}:log-group:{target.log_group}",
+    )

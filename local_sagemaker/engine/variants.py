@@ -1,0 +1,136 @@
+"""From an endpoint config to what must run: the plan of its variants, as plain data, and its
+description.
+
+A plan is kept in the endpoint's row (member LocalPlan, which Describe does not show), so an
+endpoint goes on, and comes back after a restart, when its config or its models were deleted
+meanwhile, as at AWS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local_sagemaker import images
+from local_sagemaker.arns import arn
+from local_sagemaker.engine import registry
+from local_sagemaker.errors import validation
+from local_sagemaker.plane import Plane
+
+Row = dict[str, Any]
+# one a variant: VariantName, Weight, Count, Image, ModelDataUrl, Environment, HealthSeconds
+Plan = list[Row]
+CONTAINER = "LocalContainer"  # a model row's member of ours, see container()
+# AWS gives containers four minutes or more; on one machine a model that needs a minute is stuck.
+HEALTH_SECONDS = 60
+
+
+def config_row(plane: Plane, name: str) -> Row:
+    """The stored endpoint config; refuses one that does not exist, in AWS's words."""
+    row = plane.store.get("endpoint-config", name)
+    if row is None:
+        what = arn(plane.config, "endpoint-config", name)
+        raise validation(f'Could not find endpoint configuration "{what}".')
+    return row
+
+
+def model_row(plane: Plane, name: str) -> Row:
+    """The stored model; refuses one that does not exist, in AWS's words."""
+    row = plane.store.get("model", name)
+    if row is None:
+        raise validation(f'Could not find model "{arn(plane.config, "model", name)}".')
+    return row
+
+
+def plan(plane: Plane, config: Row) -> Plan:
+    """What an endpoint with this config must run. Raises ApiError when a model of it is gone."""
+    return [_variant(plane, each) for each in config["ProductionVariants"]]
+
+
+def container(plane: Plane, primary: Row) -> Row:
+    """Image, ModelDataUrl and Environment behind a PrimaryContainer; from its model package where
+    it names one. Refuses what cannot be served here. CreateModel keeps the answer in the model's
+    row.
+    """
+    runs = dict(primary)
+    if "ModelPackageName" in primary:
+        runs = packaged(plane, primary["ModelPackageName"])
+        runs["Environment"] = runs.get("Environment", {}) | primary.get("Environment", {})
+    images.resolve(runs["Image"]).serve_command()
+    _check_artifact(runs.get("ModelDataUrl"))
+    return runs
+
+
+def _check_artifact(uri: str | None) -> None:
+    if uri is not None and not (uri.startswith("s3://") and uri.endswith(".tar.gz")):
+        raise validation(
+            f"ModelDataUrl {uri!r} is not supported by the local SageMaker; it must be "
+            "s3://<bucket>/<key>.tar.gz"
+        )
+
+
+def packaged(plane: Plane, package: str) -> Row:
+    """The one container of an Approved model package version; refuses any other."""
+    version = registry.version(plane, package)
+    status = version.get("ModelApprovalStatus", "Approved")
+    if status != "Approved":
+        raise validation(
+            f"Model package {version['ModelPackageArn']} is {status}; only an Approved version can "
+            "be deployed: approve it with UpdateModelPackage first"
+        )
+    containers = version.get("InferenceSpecification", {}).get("Containers", [])
+    if len(containers) != 1:
+        raise validation(
+            f"Model package {version['ModelPackageArn']} has {len(containers)} containers; the "
+            "local SageMaker serves packages with exactly one"
+        )
+    return dict(containers[0])
+
+
+def retained(fresh: Plan, live: Plan, excluded: list[str]) -> Plan:
+    """The new plan with the live weights and counts of variants of the same name
+    (RetainAllVariantProperties).
+    """
+    kept = {"Weight": "DesiredWeight", "Count": "DesiredInstanceCount"}
+    members = [mine for mine, theirs in kept.items() if theirs not in excluded]
+    now = {each["VariantName"]: each for each in live}
+    return [
+        each | {m: now[each["VariantName"]][m] for m in members if each["VariantName"] in now}
+        for each in fresh
+    ]
+
+
+def summaries(planned: Plan, counts: dict[str, int], now: float) -> list[Row]:
+    """ProductionVariants of DescribeEndpoint; `counts` is how many instances of each variant
+    answer.
+    """
+    return [
+        {
+            "VariantName": each["VariantName"],
+            "DeployedImages": [
+                {
+                    "SpecifiedImage": each["Image"],
+                    "ResolvedImage": each["Image"],
+                    "ResolutionTime": each.get("ResolutionTime", now),
+                }
+            ],
+            "CurrentWeight": each["Weight"],
+            "DesiredWeight": each["Weight"],
+            "CurrentInstanceCount": counts.get(each["VariantName"], 0),
+            "DesiredInstanceCount": each["Count"],
+        }
+        for each in planned
+    ]
+
+
+def _variant(plane: Plane, variant: Row) -> Row:
+    runs = model_row(plane, variant["ModelName"])[CONTAINER]
+    return {
+        "VariantName": variant["VariantName"],
+        "Weight": variant.get("InitialVariantWeight", 1.0),
+        "Count": variant.get("InitialInstanceCount", 1),
+        "Image": runs["Image"],
+        "ModelDataUrl": runs.get("ModelDataUrl"),
+        "Environment": runs.get("Environment", {}),
+        "HealthSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS),
+        "ResolutionTime": plane.clock.now(),
+    }
