@@ -176,4 +176,4 @@ class Server(ThreadingHTTPServer):
         log.debug("a connection broke client=%s", client_address, exc_info=True)
 
     def serve_in_background(self) -> None:
-        threading.Thread(target=self.serve_forever, name="http", daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.05,), name="http", daemon=True).start()
