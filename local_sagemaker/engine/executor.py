@@ -43,6 +43,9 @@ class Executor:
         self._wake = threading.Event()
         self._closing = False
         self._watched: set[tuple[str, str]] = {(pipeline_rows.EXECUTION, arn)}
+        for step in self._active():
+            if "Resource" in self._result(step):
+                self._watch(step, self._result(step)["Resource"])
         self._values = Values(plane, self._definition)
 
     def close(self) -> None:
@@ -54,7 +57,6 @@ class Executor:
         """Until the execution has settled, or the server closes."""
         unsubscribe = self._plane.bus.subscribe(self._hear)
         try:
-            self._adopt()
             while not self._closing and not self.advance():
                 self._plane.clock.wait(self._wake, self._pause())
                 self._wake.clear()
@@ -64,6 +66,9 @@ class Executor:
     def advance(self) -> bool:
         """Do all that can be done now; True when the execution has settled."""
         self._row = pipeline_rows.find_execution(self._plane, self._arn)
+        for step in self._active():
+            if self._result(step)["StepStatus"] == "Starting":
+                self._adopt(step)
         if self._stopping:
             self._stop_running()
         for step in self._active():
@@ -109,6 +114,9 @@ class Executor:
         self._row = self._plane.store.edit(pipeline_rows.EXECUTION, self._arn, change)
 
     # Waiting
+
+    def _watch(self, step: Step, name: str) -> None:
+        self._watched.add((steps.resource_of(step).kind, name))
 
     def _hear(self, change: Change) -> None:
         if (change.kind, change.name) in self._watched:
@@ -204,14 +212,14 @@ class Executor:
         if name is not None:
             arguments[resource.name_member] = name
             self._record(step, Resource=name)
-            self._watched.add((resource.kind, name))
+            self._watch(step, name)
         token = f"{pipeline_rows.execution_id(self._row)}-{self._result(step)['AttemptCount']}"
         token += f"-{self._order.index(step.name)}"
         name, arn = steps.launch(self._plane, step, arguments, self._row, token)
         self._executing(step, name, arn)
 
     def _executing(self, step: Step, name: str, arn: str) -> None:
-        self._watched.add((steps.resource_of(step).kind, name))
+        self._watch(step, name)
         self._record(
             step, StepStatus="Executing", Resource=name, Metadata=steps.metadata(step, arn)
         )
@@ -283,24 +291,17 @@ class Executor:
         self._record(step, StepStatus="Starting", RetryAt=due, Retries=spent, LastFailure=reason)
         log.warning("step failed, trying again step=%s at=%s reason=%s", step.name, due, reason)
 
-    def _adopt(self) -> None:
-        """Take over what a former life of the server was in the middle of."""
-        for step in self._active():
-            result = self._result(step)
-            resource, name = step.type.resource, result.get("Resource")
-            if resource is not None and name is not None:
-                self._watched.add((resource.kind, name))
-            if result["StepStatus"] != "Starting" or "RetryAt" in result:
-                continue
-            arn = (
-                steps.arn_if_launched(self._plane, step, name, result["StartTime"])
-                if name is not None
-                else None
-            )
-            if arn is not None:
-                self._executing(step, str(name), arn)
-            elif not self._stopping:
-                self._attempt(step)
+    def _adopt(self, step: Step) -> None:
+        """Take over a step that a former life of the server was about to start, or had started."""
+        result = self._result(step)
+        if "RetryAt" in result:
+            return
+        name = result.get("Resource")
+        arn = steps.arn_if_launched(self._plane, step, name, result["StartTime"]) if name else None
+        if arn is not None:
+            self._executing(step, str(name), arn)
+        elif not self._stopping:
+            self._attempt(step)
 
     # Ending
 
