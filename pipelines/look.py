@@ -2,8 +2,8 @@
 
     lines -> separator -> header or not -> text table -> missing markers -> one Seen per column
 
-Every answer is a guess for a person to correct, so each comes with its reason where it is not plain.
-What the guesses become in YAML is pipelines/new.py.
+Every answer is a guess for a person to correct, so each comes with its reason where it is not
+plain. What the guesses become in YAML is pipelines/new.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +90,14 @@ def as_target(seen: Seen) -> tuple[Seen, str]:
     if len(seen.values) == 2:
         true = seen.true or seen.values[1]
         why = "" if seen.true else "the rarer value counts as true; swap them if that is wrong"
-        changes = {"kind": "boolean", "true": true, "reason": why}
-        return Seen(**{**vars(seen), **changes}), "binary"
+        return replace(seen, kind="boolean", true=true, reason=why), "binary"
     if few:
-        return Seen(**{**vars(seen), "kind": "categorical"}), "multiclass"
+        return replace(seen, kind="categorical"), "multiclass"
     if seen.low is not None and len(seen.values) > 2:
-        return Seen(**{**vars(seen), "kind": "numeric"}), "regression"
+        return replace(seen, kind="numeric"), "regression"
     raise LookError(
-        f"target {seen.name}: {len(seen.values)} different values in {seen.rows} rows; allowed: two "
-        f"values, 3 to {MOST_VALUES} words, or numbers"
+        f"target {seen.name}: {len(seen.values)} different values in {seen.rows} rows; "
+        f"allowed: two values, 3 to {MOST_VALUES} words, or numbers"
     )
 
 
@@ -125,7 +124,7 @@ def _separator(lines: list[str]) -> str:
 
 
 def _has_header(rows: list[list[str]]) -> bool:
-    """Names are different words, none a number, none standing again below (but for single columns)."""
+    """Names are different words, none a number, few of them standing again below."""
     first, body = [cell.strip() for cell in rows[0]], rows[1:]
     if len(set(first)) < len(first) or any(_is_number(cell) for cell in first):
         return False
@@ -168,12 +167,12 @@ def _table(path: Path, separator: str, header: bool, names: list[str]) -> pd.Dat
         raise LookError(f"{path}: is not a table: {reason}") from error
     except UnicodeDecodeError as error:
         raise LookError(f"{path}: is not UTF-8 text: {error}") from error
-    return table.fillna("").apply(lambda column: column.str.strip())
+    return pd.DataFrame({name: table[name].fillna("").str.strip() for name in names})
 
 
 def _missing(table: pd.DataFrame) -> tuple[str, ...]:
     """The empty cell, and the markers that this file uses."""
-    found = {}
+    found: dict[str, None] = {}
     for name in table:
         words = set(table[name].unique())
         found |= dict.fromkeys(word for word in MISSING if word in words)
@@ -232,9 +231,11 @@ def _one_id(seen: list[Seen]) -> list[Seen]:
     if not ids:
         return seen
     chosen = next((column for column in ids if _ID_NAME.search(column.name)), ids[0])
-    spare = {"kind": "ignore", "reason": f"every value differs, and {chosen.name} is the id"}
+    why = f"every value differs, and {chosen.name} is the id"
     return [
-        Seen(**{**vars(column), **spare}) if column in ids and column is not chosen else column
+        replace(column, kind="ignore", reason=why)
+        if column in ids and column is not chosen
+        else column
         for column in seen
     ]
 

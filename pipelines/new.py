@@ -18,9 +18,10 @@ import re
 import sys
 import textwrap
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.look import MOST_VALUES, Look, LookError, Seen, as_target, look
+from pipelines.look import MOST_VALUES, SEPARATORS, Look, LookError, Seen, as_target, look
 from steps.problem import ProblemError, load
 
 _PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.()+/-]*( [A-Za-z0-9_.()+/-]+)*")
@@ -141,16 +142,21 @@ def _guess_gate(target: Seen) -> str:
 
 
 def _fairness_text(columns: list[Seen], target: Seen) -> list[str]:
-    lines = []
+    lines: list[str] = []
     for column in columns:
         named = any(word == column.name.strip().lower() for word in _SENSITIVE)
-        if not named or column is target or column.kind not in ("categorical", "numeric", "boolean"):
+        if (
+            not named
+            or column is target
+            or column.kind not in ("categorical", "numeric", "boolean")
+        ):
             continue
         bins = f", bins: {_bins(column)}" if column.kind == "numeric" else ""
         lines.append(f"    - {{column: {_word(column.name)}{bins}}}")
-    return ["fairness:  # compared in the report; add `limits` to make them gates", "  facets:"][
-        : 2 * bool(lines)
-    ] + lines
+    if not lines:
+        return []
+    title = "fairness:  # compared in the report; add `limits` to make them gates"
+    return [title, "  facets:", *lines]
 
 
 def _bins(column: Seen) -> list[float]:
@@ -163,7 +169,7 @@ def _bins(column: Seen) -> list[float]:
 def _range(seen: Seen) -> tuple[str, str]:
     """What was seen, with a fifth of the width to spare, but never across 0 and not beyond 0..1."""
     low, high = float(seen.low or 0.0), float(seen.high or 0.0)
-    if 0 <= low and high <= 1:
+    if low >= 0 and high <= 1:
         return "0", "1"
     spare = 0.2 * (high - low)
     wide_low = 0.0 if low >= 0 and low - spare < 0 else _nice(low - spare, math.floor)
@@ -171,5 +177,105 @@ def _range(seen: Seen) -> tuple[str, str]:
     return f"{wide_low:.12g}", f"{wide_high:.12g}"
 
 
-def _nice(value: float, direct: type[math.floor] | object) -> float:
-    raise NotImplementedError
+def _nice(value: float, towards: Callable[[float], int]) -> float:
+    """To two digits, away from the data: 8,684.8 up is 8,700."""
+    if value == 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    return towards(value / unit) * unit
+
+
+def _null_share(seen: Seen) -> float:
+    """Half as much again as was seen, and a little for luck."""
+    return min(0.99, math.ceil((1.5 * seen.missing / seen.rows + 0.005) * 1000) / 1000)
+
+
+def _word(text: str) -> str:
+    """Text as YAML, in quotes where another reader could take it for something else."""
+    plain = _PLAIN_WORD.fullmatch(text) and text.lower() not in _YAML_WORDS
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _problem_name(given: str, asked: bool) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", given.lower()).strip("-")
+    if not asked:
+        name = name if name[:1].isalpha() else f"data-{name}".strip("-")
+        name = (name[:31] if len(name) > 1 else f"{name}-data").rstrip("-")
+    elif not re.fullmatch("[a-z][a-z0-9-]{1,30}", given):
+        raise UsageError(
+            f"--name {given}: allowed: 2 to 31 small letters, digits and -, a letter first"
+        )
+    return name
+
+
+def _model_name(target: str) -> str:
+    name = re.sub(r"[^a-z0-9]+", "_", target.lower()).strip("_")[:31].strip("_")
+    return name if name[:1].isalpha() else f"m_{name}"[:31].strip("_")
+
+
+def _target(seen: Look, given: str) -> Seen:
+    """The column of that name; `last` when no column is called so."""
+    for column in seen.columns:
+        if column.name == given:
+            return column
+    if given == "last":
+        return seen.columns[-1]
+    names = [column.name for column in seen.columns]
+    by_lower = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(given.lower(), by_lower, n=1)
+    hint = f" did you mean {by_lower[near[0]]!r}?" if near else ""
+    shown = ", ".join(names[:30]) + (" ..." if len(names) > 30 else "")
+    raise UsageError(
+        f"--target {given!r} is no column of {seen.path};{hint} allowed: last, {shown}"
+    )
+
+
+def _keep(out: Path, text: str) -> None:
+    """Only what loads is kept."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    draft = out.with_name(f".{out.name}.draft")
+    try:
+        draft.write_text(text, "utf-8")
+        load(draft)
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _print_found(seen: Look, columns: list[Seen], target: Seen, kind: str) -> None:
+    kinds = Counter(column.kind for column in columns)
+    cut = {"\t": "a tab"}.get(seen.separator, f"{seen.separator!r}")
+    header = "a header" if seen.header else "no header (column_1, column_2, ...)"
+    print(f"{seen.path}: {seen.rows:,} rows, {len(columns)} columns, cut by {cut}, {header}")
+    print(f"  kinds    {', '.join(f'{count} {name}' for name, count in kinds.most_common())}")
+    print(f"  missing  {', '.join(repr(word) for word in seen.missing)}")
+    print(f"  target   {target.name}: {kind}, {len(target.values)} different values")
+    for column in columns:
+        if column.reason:
+            print(f"  note     {column.name}: {column.kind}; {column.reason}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.new",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="CSV", help="the file")
+    parser.add_argument(
+        "--target", required=True, metavar="COLUMN", help="what to predict, or last"
+    )
+    parser.add_argument("--out", type=Path, metavar="YAML", help="default: config/<name>.yaml")
+    parser.add_argument("--name", help="name of the problem; default: from the file's name")
+    parser.add_argument("--force", action="store_true", help="write over a spec that is there")
+    parser.add_argument("--separator", choices=SEPARATORS, help="default: found by looking")
+    parser.add_argument(
+        "--header",
+        action=argparse.BooleanOptionalAction,
+        help="whether the first line names the columns; default: found by looking",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

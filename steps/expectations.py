@@ -12,9 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
-from steps.problem import Column, Problem
-
-LEAST_ROWS = 50  # below this neither a split nor a metric means anything
+from steps.problem import LEAST_ROWS, Column, Problem
 
 
 class Expectation(NamedTuple):

@@ -56,6 +56,7 @@ FAIRNESS_LIMITS: dict[str, Literal["min", "max"]] = {
     "equal_opportunity_difference": "max",
     "disparate_impact": "min",
 }
+LEAST_ROWS = 50  # below this neither a split nor a metric means anything
 FEATURE_KINDS = ("numeric", "categorical", "boolean", "timestamp")
 TRUE_WORDS = ("true", "1", "yes", "y", "t")
 FALSE_WORDS = ("false", "0", "no", "n", "f")
