@@ -22,7 +22,7 @@ EXAMPLE = """\
 example:
   python -m local_sagemaker up
   eval "$(python -m local_sagemaker env)"
-  aws sagemaker list-training-jobs        # or boto3, or the SageMaker SDK: they find it by themselves
+  aws sagemaker list-training-jobs      # boto3 and the SageMaker SDK find it as well
   python -m local_sagemaker down
 """
 PRELOAD = ("numpy", "pandas", "xgboost", "sklearn")

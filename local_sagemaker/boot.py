@@ -13,12 +13,7 @@ from typing import Any
 from local_sagemaker import operations
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
-from local_sagemaker.engine import jobs, pipelines
-
-try:
-    from local_sagemaker.engine import serving
-except ImportError:
-    serving = None
+from local_sagemaker.engine import jobs, pipelines, serving
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
 from local_sagemaker.processes import Processes
@@ -43,10 +38,7 @@ STATE = "state.sqlite"
 def load_api() -> None:
     """Fill the registry of operations."""
     for name in API:
-        try:
-            importlib.import_module(f"local_sagemaker.api.{name}")
-        except ModuleNotFoundError as e:
-            print(e)
+        importlib.import_module(f"local_sagemaker.api.{name}")
 
 
 def build(config: Config, clock: Clock | None = None) -> Plane:
@@ -73,12 +65,12 @@ def recover(plane: Plane) -> None:
     operations.forget_old_tokens(plane)
     jobs.recover(plane)
     pipelines.recover(plane)
-    if serving:
-        serving.recover(plane)
+    serving.recover(plane)
 
 
 def shut_down(plane: Plane) -> None:
     """Stop what runs. Nothing is written about it: recover() tells the truth at the next start."""
+    pipelines.close(plane)
     jobs.close(plane)
     plane.processes.close()
     jobs.join(plane)

@@ -156,7 +156,7 @@ def forget_old_tokens(plane: Plane) -> None:
 
 
 def describe() -> dict[str, dict[str, list[str]]]:
-    """Every supported operation, and of its members: supported, limited to values, kept, refused."""
+    """Every supported operation, and of its members: supported, limited, kept, refused."""
     return {name: _members(OPERATIONS[name]) for name in sorted(OPERATIONS)}
 
 

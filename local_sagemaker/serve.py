@@ -115,7 +115,7 @@ def _bind(plane: Plane) -> Server:
 
 
 def _check_port(port: int, option: str, patience: float) -> None:
-    """Raise StartError when somebody listens there, after `patience` seconds of hoping they leave."""
+    """Raise StartError when somebody listens there, after `patience` seconds of hope."""
     deadline = time.monotonic() + patience
     while port:
         with socket.socket() as probe:

@@ -13,18 +13,15 @@ import os
 import re
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
 from urllib.parse import unquote
 
 from local_sagemaker import operations, wire
-
-try:
-    from local_sagemaker.api import runtime
-except ImportError:
-    runtime = None
+from local_sagemaker.api import runtime
 from local_sagemaker.errors import ApiError
 from local_sagemaker.plane import Plane
 
@@ -83,7 +80,8 @@ def invoke_endpoint(x: Exchange) -> None:
     found = INVOCATIONS.fullmatch(x.path)
     if x.method == "POST" and found:
         name = unquote(found[1])
-        x.answer = runtime.invoke_endpoint(x.plane, name, dict(x.headers.items()), x.body)
+        headers = cast("Mapping[str, str]", x.headers)  # its `get` knows no case
+        x.answer = runtime.invoke_endpoint(x.plane, name, headers, x.body)
 
 
 def call_operation(x: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""A real MiniStack for the whole session, and for each test a server of its own in a home of its own."""
+"""A real MiniStack for the session, and for each test a server of its own in a home of its own."""
 
 from __future__ import annotations
 
