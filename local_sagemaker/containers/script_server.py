@@ -57,8 +57,8 @@ def settings(environ: Mapping[str, str]) -> Settings:
     submitted = environ.get("SAGEMAKER_SUBMIT_DIRECTORY") or str(model_dir / "code")
     if submitted.startswith("s3://"):
         raise SetupError(
-            f"SAGEMAKER_SUBMIT_DIRECTORY = {submitted!r}: a program on S3 is not supported yet; put "
-            "it into code/ of model.tar.gz and leave SAGEMAKER_SUBMIT_DIRECTORY out"
+            f"SAGEMAKER_SUBMIT_DIRECTORY = {submitted!r}: a program on S3 is not supported yet; "
+            "put it into code/ of model.tar.gz and leave SAGEMAKER_SUBMIT_DIRECTORY out"
         )
     return Settings(
         model_dir=model_dir,

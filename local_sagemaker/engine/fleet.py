@@ -287,7 +287,8 @@ def wait_until_healthy(instance: Instance, seconds: float, given_up: threading.E
         if given_up.is_set() or time.monotonic() > deadline:
             raise InstanceError(
                 f"The primary container for production variant of {instance.process.name} did not "
-                f"pass the ping health check in {seconds:.0f} s. Its last lines: {instance.last_words()}"
+                f"pass the ping health check in {seconds:.0f} s. "
+                f"Its last lines: {instance.last_words()}"
             )
 
 
