@@ -82,7 +82,7 @@ def deploy(arguments: argparse.Namespace) -> Answer:
     if package["ModelApprovalStatus"] != "Approved":
         raise DeployError(
             f"{group} version {version} is {package['ModelApprovalStatus']}; first "
-            f"`python -m deploy.registry approve --version {version}`."
+            f"`python -m deploy.registry approve --group {group} --version {version}`."
         )
     name = arguments.name or problem.deploy.endpoint
     variant = {

@@ -38,6 +38,6 @@ def latest_approved(client: Any, group: str) -> dict[str, Any]:
         if summary["ModelApprovalStatus"] == "Approved":
             return summary
     raise DeployError(
-        f"Group {group} has no approved version; look with `python -m deploy.registry list` and "
-        "approve one with `python -m deploy.registry approve --version N`."
+        f"Group {group} has no approved version; look with `python -m deploy.registry list --group "
+        f"{group}` and approve one with `python -m deploy.registry approve --group {group}`."
     )

@@ -98,6 +98,8 @@ def summary(console: Console, result: dict[str, Any]) -> None:
     for part in (_models, _release, _prediction, _report, _reused):
         part(console, result)
     for failure in result["failures"]:
+        if result["reason"] and failure.endswith(result["reason"]):
+            continue  # said below
         console.print(f"[red]{escape(failure)}[/]")
     took = duration(result["seconds"])
     colour = COLOURS.get(result["status"], "white")

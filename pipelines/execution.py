@@ -143,6 +143,16 @@ def describe_job(client: Any, step: dict[str, Any]) -> dict[str, Any]:
     return dict(getattr(client, operation)(**{argument: found[1]}))
 
 
+def _describe_if_there(client: Any, step: dict[str, Any]) -> dict[str, Any]:
+    """A step can fail before its job exists; its own reason says all there is then."""
+    try:
+        return describe_job(client, step)
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("ValidationException", "ResourceNotFound"):
+            raise
+        return {}
+
+
 def output_uri(client: Any, steps: list[dict[str, Any]], step: str, output: str) -> str | None:
     """The S3 URI of a Processing step's output; None when the step did not get that far."""
     for candidate in steps:
@@ -159,7 +169,7 @@ def failures(client: Any, settings: Settings, steps: list[dict[str, Any]]) -> It
     for step in steps:
         if step["StepStatus"] != "Failed":
             continue
-        described = describe_job(client, step)
+        described = _describe_if_there(client, step)
         words = described.get("ExitMessage") or described.get("FailureReason")
         fail = step.get("Metadata", {}).get("Fail", {}).get("ErrorMessage")
         text = (

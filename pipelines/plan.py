@@ -66,7 +66,6 @@ class Plan:
     bucket: str
     prefix: str
     code_uri: str
-    code_sha256: str
     group: str
     sklearn_image: str
     xgboost_image: str

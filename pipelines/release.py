@@ -17,14 +17,9 @@ from pipelines.plan import API_RETRIES, Plan
 from steps.problem import FAIRNESS_LIMITS
 
 CONTENT_TYPES = ["text/csv", "application/json"]
-INSTANCE_TYPES = [
-    "ml.t2.medium",
-    "ml.m5.large",
-    "ml.m5.xlarge",
-    "ml.m5.2xlarge",
-    "ml.c5.large",
-    "ml.c5.xlarge",
-]
+# Batch transform knows fewer types than real-time inference does.
+TRANSFORM_INSTANCE_TYPES = ["ml.c5.xlarge", "ml.m5.2xlarge", "ml.m5.large", "ml.m5.xlarge"]
+REALTIME_INSTANCE_TYPES = ["ml.c5.large", "ml.t2.medium", *TRANSFORM_INSTANCE_TYPES]
 VARIANT = "AllTraffic"
 # Script mode of AWS's XGBoost image: the code is packed into model.tar.gz by the Package step.
 SERVING_ENVIRONMENT = {
@@ -88,8 +83,10 @@ def register(plan: Plan, package: Any, evaluate: Any, evaluation: Any) -> Any:
             ],
             "SupportedContentTypes": CONTENT_TYPES,
             "SupportedResponseMIMETypes": CONTENT_TYPES,
-            "SupportedRealtimeInferenceInstanceTypes": _instance_types(plan),
-            "SupportedTransformInstanceTypes": _instance_types(plan),
+            "SupportedRealtimeInferenceInstanceTypes": sorted(
+                {*REALTIME_INSTANCE_TYPES, plan.problem.deploy.instance_type}
+            ),
+            "SupportedTransformInstanceTypes": TRANSFORM_INSTANCE_TYPES,
         },
         "ModelApprovalStatus": plan.parameters.approval,
         "ModelMetrics": {
@@ -111,10 +108,6 @@ def register(plan: Plan, package: Any, evaluate: Any, evaluation: Any) -> Any:
     )
 
 
-def _instance_types(plan: Plan) -> list[str]:
-    return sorted({*INSTANCE_TYPES, plan.problem.deploy.instance_type})
-
-
 def _json_file(folder: Any, name: str) -> dict[str, Any]:
     return {"ContentType": "application/json", "S3Uri": sdk.Join(on="/", values=[folder, name])}
 
@@ -126,7 +119,7 @@ def _metadata(plan: Plan, evaluate: Any, evaluation: Any) -> dict[str, Any]:
     """
     metadata: dict[str, Any] = {
         "problem": plan.problem.name,
-        "code-sha256": plan.code_sha256,
+        "code-uri": plan.code_uri,
         "data-uri": plan.parameters.data_uri,
         "execution": sdk.ExecutionVariables.PIPELINE_EXECUTION_ARN,
     }

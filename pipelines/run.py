@@ -98,7 +98,9 @@ def _run(args: argparse.Namespace) -> int:
         _upload(place, ours, found)
     client = settings.sagemaker(place)
     if tags or kwargs.get("sagemaker_project_arn"):
-        tags = modules.custom_tags(modules.load(args.module_name), tags, kwargs)
+        tags = modules.custom_tags(
+            modules.load(args.module_name), tags, {"region": place.region, **kwargs}
+        )
     change = execution.put(client, compiled, place.role_arn, args.description, tags)
     arn = execution.start(client, compiled.name, parameters, args.parallel)
     facts = {
@@ -154,7 +156,11 @@ def _compile(
     }
     if ours is None or found is None:
         return definition.compile_pipeline(args.module_name, kwargs, offered)
-    offered |= {"config": str(ours.config), "data_uri": found.uri}
+    offered |= {
+        "config": str(ours.config),
+        "data_uri": found.uri,
+        "code_uri": ours.code.uri(place.bucket, ours.problem.name),
+    }
     return definition.compile_ours(ours.code, kwargs, offered)
 
 

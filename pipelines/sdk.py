@@ -98,6 +98,9 @@ with warnings.catch_warnings(), _default_boto_session_without_lookup():
 # Several of its loggers set their own level, so silencing their parent is not enough.
 for _name in [name for name in logging.root.manager.loggerDict if name.startswith("sagemaker")]:
     logging.getLogger(_name).setLevel(logging.ERROR)
+# It also opens the root logger for INFO, where botocore then tells about every endpoint it found.
+for _name in ("botocore", "boto3"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
 
 __all__ = [
     "CONFIG_FILE",

@@ -46,19 +46,21 @@ def get_pipeline(
     training_instance_type: str = "ml.m5.xlarge",
     config: str | Path | None = None,
     data_uri: str | None = None,
+    code_uri: str | None = None,
     image_uri: str | None = None,
     compile_only: bool = False,
 ) -> Any:
     """The pipeline as an SDK object; the first nine arguments are those of SageMaker's templates.
 
-    config: the problem's YAML. data_uri: default of the parameter InputDataUri; without it every
-    start must give one. image_uri: one image of your own for every job and for serving, in place
-    of AWS's. compile_only: do without AWS credentials (the object cannot upsert or start then).
+    config: the problem's YAML.
+    data_uri: default of the parameter InputDataUri; without it every start must give one.
+    code_uri: the code bundle in S3; default: where pipelines.run would put this checkout's.
+    image_uri: one image of your own, for every job and for serving, in place of AWS's.
+    compile_only: do without AWS credentials (the object cannot upsert or start then).
     Raises ProblemError for a bad YAML and SettingsError when role or bucket cannot be found.
     """
     problem = load(Path(config or DEFAULT_CONFIG))
     place = settings.resolve("aws", region=region, role_arn=role, bucket=default_bucket)
-    code = bundle.build(problem)
     prefix = base_job_prefix or problem.name
     plan = Plan(
         problem=problem,
@@ -66,8 +68,7 @@ def get_pipeline(
         role=place.role_arn,
         bucket=place.bucket,
         prefix=prefix,
-        code_uri=code.uri(place.bucket, problem.name),
-        code_sha256=code.sha256,
+        code_uri=code_uri or bundle.build(problem).uri(place.bucket, problem.name),
         group=model_package_group_name or problem.name,
         sklearn_image=image_uri or sdk.image_uri(*SKLEARN_IMAGE, place.region),
         xgboost_image=image_uri or sdk.image_uri(*XGBOOST_IMAGE, place.region),
