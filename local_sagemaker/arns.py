@@ -1,6 +1,7 @@
 """ARNs: how they are made, and what a "name or ARN" argument means.
 
-AWS lower-cases names inside ARNs, so an ARN is compared without regard to case and a name exactly.
+AWS lower-cases names inside ARNs, and its samples take a job's name from its ARN, so that both are
+compared without regard to case (store.py).
 """
 
 from __future__ import annotations
