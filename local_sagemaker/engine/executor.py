@@ -2,7 +2,7 @@
 
 `advance` looks at the execution's row and at the resources of its running steps, and does what
 follows. Every decision is in the row before the next thing is done, so that a new executor can go
-on where a killed one stopped. Which steps may start is graph.plan's, what a step starts and how it
+on where a killed one stopped. Which steps may start is graph.ready's, what a step starts and how it
 is followed is steps.py's, what its expressions mean is scope.py's.
 """
 
@@ -135,9 +135,9 @@ class Executor:
         results = self._row["Steps"]
         statuses = {name: result["StepStatus"] for name, result in results.items()}
         outcomes = {name: r["Outcome"] for name, r in results.items() if "Outcome" in r}
-        plan = graph.plan(self._definition, self._graph, self._order, statuses, outcomes)
+        ready = graph.ready(self._definition, self._graph, self._order, statuses, outcomes)
         begun = False
-        for name in plan.ready:
+        for name in ready:
             if self._stopping or self._failing or len(self._active()) >= self._limit():
                 break
             self._begin(self._definition.steps[name])

@@ -1,25 +1,16 @@
 """The graph of a pipeline: who waits for whom, in which order, and what may run now.
 
 Dependencies are explicit (`DependsOn`), implied by every `Get` of another step, and given by the
-branch a step stands in. `plan` is the whole scheduling rule as one pure function over step
+branch a step stands in. `ready` is the whole scheduling rule as one pure function over step
 statuses.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from local_sagemaker.engine import expressions
 from local_sagemaker.engine.definition import Definition, Step
 
 Dependencies = Mapping[str, frozenset[str]]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What may start now, and what never will because its branch was not taken."""
-
-    ready: tuple[str, ...]
-    blocked: frozenset[str]
 
 
 def dependencies(definition: Definition) -> dict[str, frozenset[str]]:
@@ -52,28 +43,25 @@ def order(graph: Dependencies) -> list[str]:
     return placed
 
 
-def plan(
+def ready(
     definition: Definition,
     graph: Dependencies,
     ordered: list[str],
     statuses: Mapping[str, str],
     outcomes: Mapping[str, str],
-) -> Plan:
+) -> list[str]:
     """Which steps may start, given the status of those started and the outcome of the conditions.
 
-    A step is blocked when its branch was not taken or anything it waits for is blocked: a step
-    outside a branch that depends on one inside shares that one's fate.
+    What stands in a branch that was not taken never becomes ready, and neither does anything that
+    waits for it: a step outside a branch shares the fate of the one inside that it depends on.
     """
-    blocked: set[str] = set()
-    ready: list[str] = []
-    for name in ordered:
+
+    def may_start(name: str) -> bool:
         step = definition.steps[name]
-        taken = outcomes.get(step.parent, step.branch) if step.parent else step.branch
-        if taken != step.branch or graph[name] & blocked:
-            blocked.add(name)
-        elif name not in statuses and all(statuses.get(n) == "Succeeded" for n in graph[name]):
-            ready.append(name)
-    return Plan(tuple(ready), frozenset(blocked))
+        taken = step.parent is None or outcomes.get(step.parent) == step.branch
+        return taken and all(statuses.get(need) == "Succeeded" for need in graph[name])
+
+    return [name for name in ordered if name not in statuses and may_start(name)]
 
 
 def _waits_for(step: Step) -> set[str]:

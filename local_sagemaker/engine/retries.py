@@ -2,7 +2,7 @@
 repeated.
 
 Lives here: which failure is which exception type, the backoff schedule, the limits. Pure: times are
-epoch seconds that the caller gives. Who waits is pipelines.py.
+epoch seconds that the caller gives. Who waits is executor.py.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """One step and the resource it starts: naming, requesting, following it, reading its properties.
 
 Everything goes through the API's own operations (`plane.call`), so a step is checked like any
-user's request. When steps run, and what follows from their outcome, is pipelines.py's.
+user's request. When steps run, and what follows from their outcome, is executor.py's.
 """
 
 import re

@@ -437,9 +437,25 @@ def test_a_retry_that_succeeds_lets_the_pipeline_go_on(aws: Aws) -> None:
     run.finish("A", "Failed", "InternalServerError: lost")
     aws.clock.advance(1)
     run.advance()
+    aws.clock.advance(1)
+    run.advance()
+    assert len(aws.names("CreateTrainingJob")) == 2
     run.finish("A")
     assert run.finish("B") == "Succeeded"
     assert "FailureReason" not in run.steps["A"]
+
+
+def test_retries_expire_counted_from_the_start_of_the_step(aws: Aws) -> None:
+    retry = policy("SageMaker.JOB_INTERNAL_ERROR", ExpireAfterMin=1, BackoffRate=1.0)
+    aws.create_pipeline(training("A", RetryPolicies=retry))
+    run = aws.start()
+    for _ in range(2):
+        aws.clock.advance(28)
+        assert run.finish("A", "Failed", "InternalServerError: lost") == "Executing"
+        aws.clock.advance(1)
+        run.advance()
+    aws.clock.advance(2)
+    assert run.finish("A", "Failed", "InternalServerError: lost") == "Failed"
 
 
 def test_the_users_own_errors_are_never_retried(aws: Aws) -> None:
@@ -712,7 +728,7 @@ def test_after_a_restart_a_lost_job_is_retried_if_a_policy_says_so(aws: Aws) -> 
 
 
 def test_after_a_restart_an_execution_that_was_stopping_ends_stopped(aws: Aws) -> None:
-    aws.create_pipeline(training("A"))
+    aws.create_pipeline(training("A", RetryPolicies=policy("SageMaker.JOB_INTERNAL_ERROR")))
     run = aws.start()
     pipelines.stop_execution(aws.plane, run.arn)
     aws.finish("A", "Failed", "InternalServerError: the server was stopped")
@@ -735,12 +751,16 @@ def test_killed_around_the_launch_of_a_step_nothing_is_started_twice(
         "Condition": condition("A", 1, 1),
         "Endpoint": {**endpoint, "Name": "A"},
     }[kind]
-    create = {"RegisterModel": "CreateModelPackage"}.get(kind, f"Create{kind}")
+    create = {
+        "Training": "CreateTrainingJob",
+        "RegisterModel": "CreateModelPackage",
+        "Endpoint": "CreateEndpoint",
+    }.get(kind)
     aws.create_pipeline(step)
     call = aws.call
 
     def deadly(name: str, request: Row) -> Row:
-        if not name.startswith(create):
+        if name != create:
             return call(name, request)
         if moment == "after":
             call(name, request)
