@@ -228,6 +228,51 @@ def test_an_unchanged_step_is_reused_and_a_changed_script_is_not(
     assert local.read(f"{third.rpartition('/')[2]}/out/result") == b"two\n"
 
 
+def test_a_model_is_registered_and_configured_under_generated_names(
+    local: Any, sagemaker: Any
+) -> None:
+    registered = {
+        "ModelPackageGroupName": "churn",
+        "ModelApprovalStatus": "Approved",
+        "SkipModelValidation": "None",
+        "InferenceSpecification": {
+            "Containers": [{"Image": IMAGE, "ModelDataUrl": local.put("m/model.tar.gz", "x")}],
+            "SupportedContentTypes": ["text/csv"],
+            "SupportedResponseMIMETypes": ["text/csv"],
+        },
+    }
+    container = {"ModelPackageName": {"Get": "Steps.Register.ModelPackageArn"}}
+    variant = {
+        "VariantName": "AllTraffic",
+        "ModelName": {"Get": "Steps.Model.ModelName"},
+        "InitialInstanceCount": 1,
+        "InstanceType": "ml.m5.large",
+    }
+    arn = run(
+        local,
+        sagemaker,
+        {"Name": "Register", "Type": "RegisterModel", "Arguments": registered},
+        {
+            "Name": "Model",
+            "Type": "Model",
+            "Arguments": {"ExecutionRoleArn": ROLE, "PrimaryContainer": container},
+        },
+        {
+            "Name": "Config",
+            "Type": "EndpointConfig",
+            "Arguments": {"ProductionVariants": [variant]},
+        },
+    )
+    steps = listed(sagemaker, arn)
+    assert status(sagemaker, arn) == ("Succeeded", None), steps
+    version = steps["Register"]["Metadata"]["RegisterModel"]["Arn"]
+    package = sagemaker.describe_model_package(ModelPackageName=version)
+    assert package["MetadataProperties"]["GeneratedBy"] == arn
+    (config,) = sagemaker.list_endpoint_configs()["EndpointConfigs"]
+    assert config["EndpointConfigArn"] == steps["Config"]["Metadata"]["EndpointConfig"]["Arn"]
+    assert config["EndpointConfigName"].startswith(f"pipelines-{arn.rpartition('/')[2]}-Config-")
+
+
 def test_a_stopped_execution_stops_its_job_and_can_be_retried(local: Any, sagemaker: Any) -> None:
     flag = local.put("flag/wait", "x")
     waits = {
