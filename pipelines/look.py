@@ -124,9 +124,9 @@ def _separator(lines: list[str]) -> str:
 
 
 def _has_header(rows: list[list[str]]) -> bool:
-    """Names are different words, none a number, few of them standing again below."""
+    """Names are no numbers, and few of them stand again below."""
     first, body = [cell.strip() for cell in rows[0]], rows[1:]
-    if len(set(first)) < len(first) or any(_is_number(cell) for cell in first):
+    if any(_is_number(cell) for cell in first):
         return False
     below = [{row[at].strip() for row in body if at < len(row)} for at in range(len(first))]
     again = sum(cell in cells for cell, cells in zip(first, below, strict=True))
@@ -156,17 +156,18 @@ def _table(path: Path, separator: str, header: bool, names: list[str]) -> pd.Dat
             sep=separator,
             header=0 if header else None,
             names=names,
-            index_col=False if header else None,
             dtype=str,
             keep_default_na=False,
             skipinitialspace=True,
             encoding="utf-8-sig",
         )
-    except (pd.errors.ParserError, pd.errors.ParserWarning) as error:
+    except pd.errors.ParserError as error:
         reason = str(error).strip().rpartition("error: ")[2]
         raise LookError(f"{path}: is not a table: {reason}") from error
     except UnicodeDecodeError as error:
         raise LookError(f"{path}: is not UTF-8 text: {error}") from error
+    if not isinstance(table.index, pd.RangeIndex):
+        raise LookError(f"{path}: is not a table: line 2 has more cells than line 1 names columns")
     return pd.DataFrame({name: table[name].fillna("").str.strip() for name in names})
 
 

@@ -106,11 +106,16 @@ def run_suite(
         gx.Checkpoint(name=name, validation_definitions=[checks], result_format="BASIC")
     )
     outcome = checkpoint.run(batch_parameters={"dataframe": frame})
-    context.build_data_docs()
-    make_offline(docs)
+    build_pages(context, docs)
     (run,) = outcome.run_results.values()
     found = [result.to_json_dict() for result in run.results]
     return sorted(found, key=lambda result: result["expectation_config"]["meta"]["order"])
+
+
+def build_pages(context: Any, docs: Path) -> None:
+    """Data Docs of everything the context holds, openable offline."""
+    context.build_data_docs()
+    make_offline(docs)
 
 
 def _site(docs: Path) -> dict[str, Any]:
