@@ -102,6 +102,13 @@ class Local:
         """The row of a resource once it has one of these statuses (default: any end of a job)."""
         return wait_for_status(self.plane, kind, name, statuses or ENDS, timeout)
 
+    def until_true(self, true: Callable[[], bool], timeout: float = 20.0) -> None:
+        """Until something holds that no bus tells of: a file that a job writes."""
+        deadline = time.monotonic() + timeout
+        while not true():
+            assert time.monotonic() < deadline, "it did not become true"
+            threading.Event().wait(0.01)
+
     def close_clients(self) -> None:
         for each in self._clients:
             each.close()

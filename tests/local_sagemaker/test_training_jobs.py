@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local_sagemaker import boot
+
 ROLE = "arn:aws:iam::000000000000:role/local"
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 
@@ -114,7 +116,7 @@ def test_stopping_gives_the_job_a_chance_and_keeps_its_model(local: Any, sagemak
     )
     sagemaker.create_training_job(**request(local, script))
     started = local.plane.config.home / "jobs/training-job/job/output/data/started"
-    wait_for_file(started)
+    local.until_true(started.exists)
     sagemaker.stop_training_job(TrainingJobName="job")
     local.until("training-job", "job")
 
@@ -202,7 +204,7 @@ def test_inputs_are_removed_and_the_log_is_kept(local: Any, sagemaker: Any) -> N
     home = local.plane.config.home
     assert (home / "logs/training-job/job.log").read_text().endswith("said\n")
     left = home / "jobs/training-job/job"
-    wait_until(lambda: not (left / "input").exists())
+    local.until_true(lambda: not (left / "input").exists())
     assert left.stat().st_mode & 0o777 == 0o700
 
 
@@ -235,26 +237,9 @@ def test_a_restarted_server_ends_the_jobs_of_the_last_one_truthfully(
     first = start(tmp_path / "home")
     client = first.client()
     client.create_training_job(**request(first, "touch /opt/ml/output/on; exec sleep 60", "cut"))
-    wait_for_file(tmp_path / "home/jobs/training-job/cut/output/on")
-    first.plane.store.edit("training-job", "cut", lambda row: row)  # it is committed
-    from local_sagemaker import boot
-
+    first.until_true((tmp_path / "home/jobs/training-job/cut/output/on").exists)
     boot.shut_down(first.plane)
     second = start(tmp_path / "home")
     job = second.client().describe_training_job(TrainingJobName="cut")
     assert job["TrainingJobStatus"] == "Failed"
     assert job["FailureReason"].startswith("InternalServerError: the local SageMaker was stopped")
-
-
-def wait_for_file(path: Path) -> None:
-    wait_until(path.exists)
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    import threading
-    import time
-
-    deadline = time.monotonic() + 20
-    while not true():
-        assert time.monotonic() < deadline, "it did not become true"
-        threading.Event().wait(0.01)
