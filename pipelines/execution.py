@@ -176,7 +176,9 @@ def failures(client: Any, settings: Settings, steps: list[dict[str, Any]]) -> It
             f"{step['StepName']}: {fail or words or step.get('FailureReason', 'no reason given')}"
         )
         if found := job(step):
-            kind, name = found
-            logs = settings.words.logs_command.format(job=name, log_group=JOBS[kind][2])
+            _, argument, log_group = JOBS[found[0]]
+            # An ARN is all lower case; the log is called as the job is.
+            name = described.get(argument, found[1])
+            logs = settings.words.logs_command.format(job=name, log_group=log_group)
             text += f"\n  its log: {logs}"
         yield text
