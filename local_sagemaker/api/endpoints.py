@@ -79,7 +79,7 @@ def update_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     if request.get("RetainAllVariantProperties"):
         given = request.get("ExcludeRetainedVariantProperties", ())
         excluded = [each["VariantPropertyType"] for each in given]
-        planned = variants.retained(planned, row["ProductionVariants"], excluded)
+        planned = variants.retained(planned, row[PLAN], excluded)
     now = plane.clock.now()
     pending = {
         "EndpointConfigName": config["EndpointConfigName"],

@@ -224,6 +224,7 @@ class Fleet:
 
     def _replace_when_dead(self, variant: Variant, instance: Instance) -> None:
         code = instance.process.wait()
+        instance.connections.close()
         pause = 0.0
         while instance.wanted and not self._over():
             log.warning(
@@ -275,20 +276,28 @@ def start(plane: Plane, endpoint: str, planned: Row) -> Instance:
 
 def wait_until_healthy(instance: Instance, seconds: float, given_up: threading.Event) -> None:
     """GET /ping until it answers 200. Raises InstanceError when it ends or is too slow."""
-    deadline = time.monotonic() + seconds
     pings = Connections(instance.port, PING_TIMEOUT_SECONDS)
+    try:
+        _ping_until_healthy(instance, pings, seconds, given_up)
+    finally:
+        pings.close()
+
+
+def _ping_until_healthy(
+    instance: Instance, pings: Connections, seconds: float, given_up: threading.Event
+) -> None:
+    deadline = time.monotonic() + seconds
+    name = instance.process.name
     while not _pings(pings):
         if instance.process.ended.wait(PING_PAUSE_SECONDS):
-            code = instance.process.exit_code
             raise InstanceError(
-                f"The model server of {instance.process.name} ended with exit code {code} before "
-                f"it answered /ping. Its last lines: {instance.last_words()}"
+                f"The model server of {name} ended with exit code {instance.process.exit_code} "
+                f"before it answered /ping. Its last lines: {instance.last_words()}"
             )
         if given_up.is_set() or time.monotonic() > deadline:
             raise InstanceError(
-                f"The primary container for production variant of {instance.process.name} did not "
-                f"pass the ping health check in {seconds:.0f} s. "
-                f"Its last lines: {instance.last_words()}"
+                f"The primary container for production variant of {name} did not pass the ping "
+                f"health check in {seconds:.0f} s. Its last lines: {instance.last_words()}"
             )
 
 

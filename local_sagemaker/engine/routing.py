@@ -83,6 +83,7 @@ class Connections:
         self._port = port
         self._timeout = timeout_seconds
         self._idle: deque[HTTPConnection] = deque()
+        self._closed = False
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """One exchange. A kept connection that turns out to be closed is replaced, once.
@@ -95,6 +96,8 @@ class Connections:
         return self._exchange(fresh, method, path, headers, body)
 
     def close(self) -> None:
+        """Close the kept connections; those in use are closed after their exchange."""
+        self._closed = True
         while self._idle:
             with suppress(IndexError):
                 self._idle.pop().close()
@@ -124,6 +127,8 @@ class Connections:
             connection.close()
         else:
             self._idle.append(connection)
+        if self._closed:
+            self.close()
         return response.status, dict(response.getheaders()), content
 
 

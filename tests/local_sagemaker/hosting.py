@@ -1,0 +1,94 @@
+"""Tiny models and the few calls that bring them behind an endpoint; for the tests of hosting."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from typing import Any
+
+XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
+ROLE = "arn:aws:iam::000000000000:role/local"
+
+# Answers "<word> <sum of the numbers of the request>"; and what a few words in the request ask for.
+ADDER = """
+import os, sys, time
+
+def model_fn(model_dir):
+    return open(os.path.join(model_dir, "word.txt")).read()
+
+def transform_fn(model, body, content_type, accept):
+    if body == "exit":
+        os._exit(3)
+    if body == "raise":
+        raise ValueError("no such row")
+    if body.startswith("wait "):
+        path = body.split()[1]
+        open(path + ".here", "w").close()
+        while not os.path.exists(path):
+            time.sleep(0.005)
+        return model, "text/plain"
+    if body == "pid":
+        return str(os.getpid()), "text/plain"
+    return f"{model} {sum(float(each) for each in body.split(','))}", accept
+"""
+
+
+def archive(files: dict[str, str]) -> bytes:
+    """A model.tar.gz of these texts by path."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return buffer.getvalue()
+
+
+def put_model(local: Any, word: str = "one", code: str = ADDER) -> str:
+    """A model archive in the test's bucket; its URI."""
+    key = f"models/{word}/model.tar.gz"
+    body = archive({"word.txt": word, "code/inference.py": code})
+    local.s3.put_object(Bucket=local.bucket, Key=key, Body=body)
+    return f"s3://{local.bucket}/{key}"
+
+
+def create_model(local: Any, sagemaker: Any, word: str = "one", code: str = ADDER) -> str:
+    """A model named after its word."""
+    container = {
+        "Image": XGBOOST,
+        "ModelDataUrl": put_model(local, word, code),
+        "Environment": {"SAGEMAKER_PROGRAM": "inference.py"},
+    }
+    sagemaker.create_model(ModelName=word, PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    return word
+
+
+def variant(model: str, name: str = "AllTraffic", **changes: Any) -> dict[str, Any]:
+    return {
+        "VariantName": name,
+        "ModelName": model,
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+        **changes,
+    }
+
+
+def create_config(sagemaker: Any, name: str, *variants: dict[str, Any]) -> str:
+    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=list(variants))
+    return name
+
+
+def deploy(local: Any, sagemaker: Any, *variants: dict[str, Any], name: str = "e") -> Any:
+    """An endpoint in service with these variants (default: one of model `one`); its row."""
+    chosen = variants or (variant(create_model(local, sagemaker)),)
+    create_config(sagemaker, f"{name}-1", *chosen)
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-1")
+    return local.until("endpoint", name, "InService", "Failed")
+
+
+def ask(runtime: Any, body: str = "1,2", name: str = "e", **more: Any) -> str:
+    """What the endpoint answers."""
+    answer = runtime.invoke_endpoint(
+        EndpointName=name, ContentType="text/csv", Accept="text/csv", Body=body, **more
+    )
+    return str(answer["Body"].read().decode())

@@ -1,0 +1,98 @@
+"""Endpoint configs through boto3: instance-based variants, everything else refused by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.local_sagemaker.hosting import ROLE, XGBOOST, create_config, variant
+
+
+@pytest.fixture
+def model(sagemaker: Any) -> str:
+    container = {"Image": XGBOOST}
+    sagemaker.create_model(ModelName="m", PrimaryContainer=container, ExecutionRoleArn=ROLE)
+    return "m"
+
+
+def test_a_config_is_described_as_it_was_created(sagemaker: Any, model: str) -> None:
+    create_config(sagemaker, "c", variant(model, "A", InitialVariantWeight=3), variant(model, "B"))
+    found = sagemaker.describe_endpoint_config(EndpointConfigName="c")
+    assert [v["VariantName"] for v in found["ProductionVariants"]] == ["A", "B"]
+    assert found["EndpointConfigArn"].endswith(":endpoint-config/c")
+    listed = sagemaker.list_endpoint_configs()["EndpointConfigs"]
+    assert [c["EndpointConfigName"] for c in listed] == ["c"]
+
+
+def test_duplicate_and_missing_configs_are_refused_in_awss_words(
+    sagemaker: Any, model: str
+) -> None:
+    create_config(sagemaker, "c", variant(model))
+    with pytest.raises(ClientError, match="Cannot create already existing endpoint configuration"):
+        create_config(sagemaker, "c", variant(model))
+    sagemaker.delete_endpoint_config(EndpointConfigName="c")
+    for call in (sagemaker.describe_endpoint_config, sagemaker.delete_endpoint_config):
+        with pytest.raises(ClientError, match='Could not find endpoint configuration "arn:'):
+            call(EndpointConfigName="c")
+
+
+def test_a_model_that_does_not_exist_is_refused(sagemaker: Any) -> None:
+    with pytest.raises(ClientError, match=r'Could not find model "arn:.*model/none"'):
+        create_config(sagemaker, "c", variant("none"))
+
+
+def test_variant_names_are_unique(sagemaker: Any, model: str) -> None:
+    with pytest.raises(ClientError, match="twice: A"):
+        create_config(sagemaker, "c", variant(model, "A"), variant(model, "A"))
+
+
+@pytest.mark.parametrize("member", ["ModelName", "InstanceType", "InitialInstanceCount"])
+def test_a_variant_without_instances_is_refused(sagemaker: Any, model: str, member: str) -> None:
+    incomplete = variant(model)
+    del incomplete[member]
+    with pytest.raises(ClientError, match=f"AllTraffic needs {member}"):
+        create_config(sagemaker, "c", incomplete)
+
+
+CAPTURE = {
+    "InitialSamplingPercentage": 10,
+    "DestinationS3Uri": "s3://b/c",
+    "CaptureOptions": [{"CaptureMode": "Input"}],
+}
+SERVERLESS = {"MemorySizeInMB": 1024, "MaxConcurrency": 1}
+ASYNC = {"OutputConfig": {"S3OutputPath": "s3://b/out"}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"DataCaptureConfig": {"EnableCapture": True, **CAPTURE}}, "EnableCapture"),
+        ({"AsyncInferenceConfig": ASYNC}, "AsyncInferenceConfig"),
+        ({"ShadowProductionVariants": [variant("m", "S")]}, "ShadowProductionVariants"),
+        (
+            {
+                "ProductionVariants": [
+                    {"VariantName": "A", "ModelName": "m", "ServerlessConfig": SERVERLESS}
+                ]
+            },
+            "ServerlessConfig",
+        ),
+    ],
+)
+def test_what_is_not_supported_is_refused_by_name(
+    sagemaker: Any, model: str, changes: dict[str, Any], word: str
+) -> None:
+    request = {"EndpointConfigName": "c", "ProductionVariants": [variant(model)], **changes}
+    with pytest.raises(ClientError, match=word) as refused:
+        sagemaker.create_endpoint_config(**request)
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_capture_that_is_switched_off_is_accepted(sagemaker: Any, model: str) -> None:
+    sagemaker.create_endpoint_config(
+        EndpointConfigName="c",
+        ProductionVariants=[variant(model)],
+        DataCaptureConfig={"EnableCapture": False, **CAPTURE},
+    )
