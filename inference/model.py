@@ -68,8 +68,13 @@ def _load_model(directory: Path, name: str) -> Model:
     metadata = json.loads(_read(folder / "metadata.json"))
     if not (folder / "model.ubj").is_file():
         raise BundleError(f"{folder / 'model.ubj'} is missing from the bundle; package it again")
-    # One thread a request: requests run side by side, and a row is too little work to share.
-    booster = import_xgboost().Booster({"nthread": 1}, model_file=str(folder / "model.ubj"))
+    xgboost = import_xgboost()
+    try:
+        # One thread a request: requests run side by side, and a row is too little work to share.
+        booster = xgboost.Booster({"nthread": 1}, model_file=str(folder / "model.ubj"))
+    except xgboost.core.XGBoostError as error:
+        reason = next((line for line in str(error).splitlines() if line), "unknown reason")
+        raise BundleError(f"{folder / 'model.ubj'} is no XGBoost model: {reason}") from error
     return Model(name, metadata["kind"], tuple(metadata["labels"]), booster)
 
 

@@ -36,6 +36,8 @@ class Handler(BaseHTTPRequestHandler):
 
     server: "Server"
     protocol_version = "HTTP/1.1"
+    # A request line that cannot be parsed is answered with a head too, unlike in HTTP/0.9.
+    default_request_version = "HTTP/1.1"
     timeout = IDLE_SECONDS
     # Head and body leave as one packet; else Nagle and delayed ACK add 40 ms to every answer.
     wbufsize = -1
@@ -160,10 +162,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
     try:
         bundle = model.load(arguments.model_dir)
+    except model.BundleError as error:
+        return _fail(str(error))
+    try:
         server = Server((arguments.host, arguments.port), bundle)
-    except (model.BundleError, OSError) as error:
-        print(f"inference.server: {error}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        where = f"{arguments.host}:{arguments.port}"
+        return _fail(f"cannot listen on {where}: {error.strerror}; choose another with --port")
     names = ",".join(m.name for m in bundle.models)
     log.info("serving port=%s models=%s version=%s", server.server_port, names, bundle.version)
     serve(server)
@@ -181,6 +186,11 @@ def _parser() -> argparse.ArgumentParser:
     port = int(os.environ.get("SAGEMAKER_BIND_TO_PORT") or 8080)
     parser.add_argument("--port", type=int, default=port, help="0 picks a free one; see the log")
     return parser
+
+
+def _fail(reason: str) -> int:
+    print(f"inference.server: {reason}", file=sys.stderr)
+    return 1
 
 
 def _error(message: str) -> bytes:

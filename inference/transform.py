@@ -10,6 +10,7 @@ import no other module of this room.
 import json
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -94,7 +95,7 @@ class Transform:
             missing = text is None or (isinstance(text, str) and text in self.missing)
             try:
                 values.append(None if missing else reader(feature, text))
-            except (ValueError, OverflowError) as error:
+            except ValueError as error:
                 shown = json.dumps(cell, default=repr, ensure_ascii=False)[:SHOWN_CHARACTERS]
                 raise CellError(
                     f'column "{feature.name}", row {row}: {shown} is not {error}'
@@ -147,11 +148,15 @@ def _encode_column(feature: Feature, column: Column) -> npt.NDArray[np.float32]:
 
 
 def _read_number(feature: Feature, cell: object) -> float:
+    number = math.nan
     if isinstance(cell, str) and NUMBER.match(cell):
-        return float(cell)
-    if isinstance(cell, int | float) and not isinstance(cell, bool) and math.isfinite(cell):
-        return float(cell)
-    raise ValueError("a number")
+        number = float(cell)
+    elif isinstance(cell, int | float) and not isinstance(cell, bool):
+        # An integer of 400 digits is valid JSON, and beyond any float.
+        number = float(cell) if abs(cell) < sys.float_info.max else math.nan
+    if not math.isfinite(number):
+        raise ValueError("a number")
+    return number
 
 
 def _read_category(feature: Feature, cell: object) -> str:

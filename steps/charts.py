@@ -13,7 +13,7 @@ Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 320, 250
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 40
-MOST_TICKS = 6
+MOST_TICKS = 8
 ROUND_STEPS = (1, 2, 2.5, 5, 10)
 
 

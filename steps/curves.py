@@ -70,7 +70,9 @@ def scatter(targets: Floats, predicted: Floats) -> list[tuple[float, float]]:
 
 
 def _thin(x: Floats, y: Floats) -> list[tuple[float, float]]:
-    """At most CURVE_POINTS of a curve's points, spread evenly along x and always with its end."""
-    wanted = np.searchsorted(x, np.linspace(0, 1, CURVE_POINTS))
-    kept = np.unique(np.r_[0, np.minimum(wanted, len(x) - 1), len(x) - 1])
+    """The curve's points, or CURVE_POINTS of them at even distances along it, its ends included."""
+    kept = np.arange(len(x))
+    if len(x) > CURVE_POINTS:
+        way = np.r_[0, np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))]
+        kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], CURVE_POINTS)))
     return list(zip(x[kept].tolist(), y[kept].tolist(), strict=True))

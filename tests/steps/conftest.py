@@ -2,9 +2,8 @@
 
 import csv
 import json
-import os
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -167,15 +166,23 @@ def make_shop(tmp_path: Path) -> MakeShop:
     """make_shop(rows=..., **changes to the spec) -> Shop with its data written, nothing run."""
 
     def make(rows: list[list[str]] | None = None, **changes: Any) -> Shop:
-        folder = tmp_path / f"shop{len(os.listdir(tmp_path))}"
+        folder = tmp_path / f"shop{len(list(tmp_path.iterdir()))}"
         folder.mkdir()
         return Shop(folder, {**specification(), **changes}, rows or customers())
 
     return make
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Models this small only wait for each other's threads, long when the machine is busy."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SM_NUM_CPUS", "1")
+        yield
+
+
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shop(one_thread: None, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """Every step run once. Read it, do not write into it."""
     made = Shop(tmp_path_factory.mktemp("shop"), specification(), customers())
     made.run_all()
