@@ -194,13 +194,15 @@ class Launcher:
 def _preload(names: list[str]) -> str:
     """Import; what stands against forking afterwards, in words, or nothing."""
     os.environ.update(SINGLE_THREADED)
-    for name in names:
-        with contextlib.suppress(
-            ImportError
-        ):  # optional: what is not installed is not pre-imported
-            importlib.import_module(name)
-    for name in SINGLE_THREADED:
-        del os.environ[name]
+    try:
+        for name in names:
+            with contextlib.suppress(ImportError):  # optional: what is not installed is left out
+                importlib.import_module(name)
+    except Exception as problem:  # noqa: BLE001 - a library may fail in any way; jobs go on without
+        return f"importing {', '.join(names)} failed: {type(problem).__name__}: {problem}"
+    finally:
+        for name in SINGLE_THREADED:
+            del os.environ[name]
     threads = thread_count()
     return "" if threads == 1 else f"{threads} threads run after importing {', '.join(names)}"
 

@@ -144,7 +144,6 @@ def _dress(planned: Plan, program: Program, here: Interpreter) -> None:
     sys.stdout = sys.__stdout__ = _text(1, "strict")  # type: ignore[misc]
     sys.stderr = sys.__stderr__ = _text(2, "backslashreplace")  # type: ignore[misc]
     sys.path[:] = planned.path
-    importlib.invalidate_caches()
     sys.argv = [planned.target, *planned.arguments]
     sys.orig_argv[:] = program.command
     for name in here.ours:

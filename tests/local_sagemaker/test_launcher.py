@@ -161,6 +161,14 @@ def test_a_module_that_starts_a_thread_makes_the_launcher_unusable(
     assert "2 threads run after importing json" in launcher._preload(["json"])
 
 
+def test_a_module_that_fails_to_load_makes_jobs_be_executed_not_fail(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_library.py").write_text("raise RuntimeError('half installed')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "half installed" in launcher._preload(["not_installed_at_all", "broken_library"])
+
+
 def test_without_namespaces_opt_ml_is_rewritten_everywhere_it_is_spelled(tmp_path: Path) -> None:
     drivers = tmp_path / "input" / "data" / "sm_drivers" / "scripts"
     drivers.mkdir(parents=True)

@@ -84,13 +84,13 @@ def wait_until_gone(process: psutil.Process) -> None:
 
 
 def inside(marker: str) -> psutil.Process:
-    """The one process on this machine that carries the marker in its command line."""
-    (found,) = [
-        each
-        for each in psutil.process_iter(["cmdline"])
-        if marker in (each.info["cmdline"] or []) and each.info["cmdline"][0] == "sleep"
-    ]
-    return found
+    """The `sleep` on this machine that carries the marker in its command line, once it runs."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        for each in psutil.process_iter(["cmdline"]):
+            if each.info["cmdline"] == ["sleep", marker]:
+                return each
+        assert time.monotonic() < deadline, f"no process sleeps {marker}"
 
 
 def test_the_workspace_is_opt_ml(run: Run, workspace: Path) -> None:
