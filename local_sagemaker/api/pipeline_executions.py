@@ -10,12 +10,12 @@ from local_sagemaker.engine.definition import Definition
 from local_sagemaker.engine.expressions import ExpressionError, Scope, as_text, evaluate
 from local_sagemaker.engine.pipeline_rows import EXECUTION, PIPELINE
 from local_sagemaker.engine.scope import execution_variables
-from local_sagemaker.errors import conflict, validation
+from local_sagemaker.errors import conflict, resource_not_found, validation
 from local_sagemaker.events import Change
 from local_sagemaker.lifecycle import IllegalTransition, announce
 from local_sagemaker.operations import Body, operation
 from local_sagemaker.plane import Plane
-from local_sagemaker.store import Row
+from local_sagemaker.store import Missing, Row
 
 _ID = string.ascii_lowercase + string.digits
 _PAGING = ("NextToken", "MaxResults")
@@ -43,12 +43,12 @@ def start_pipeline_execution(plane: Plane, request: Body) -> Body:
     row["Parameters"] = _parameter_values(definition, request)
     row["PipelineExperimentConfig"] = _experiment(definition, row)
     arn = row["PipelineExecutionArn"]
+    ran = {"LastRunTime": row["CreationTime"]}
+    try:
+        plane.store.edit(PIPELINE, pipeline["PipelineName"], lambda now: {**now, **ran})
+    except Missing:  # deleted since we looked
+        raise resource_not_found(f"Pipeline '{request['PipelineName']}' does not exist.") from None
     plane.store.insert(EXECUTION, arn, row)
-    plane.store.edit(
-        PIPELINE,
-        pipeline["PipelineName"],
-        lambda now: {**now, "LastRunTime": row["CreationTime"]},
-    )
     announce(plane, EXECUTION, arn)
     pipelines.start_execution(plane, arn)
     return row

@@ -15,10 +15,11 @@ from local_sagemaker.store import Duplicate, Row
 
 log = logging.getLogger(__name__)
 KIND = "pipeline-step-result"
+_NOTHING_THERE = ("NoSuchKey", "NoSuchBucket", "InvalidURI")
 
 
 def key_parts(plane: Plane, step: Step, arguments: dict[str, Any]) -> dict[str, str]:
-    """The parts of the step's key now, contents included."""
+    """The parts of the step's key now, contents included. Raises StorageError if S3 cannot tell."""
 
     def content(uri: str) -> str:
         return _content(plane, uri)
@@ -27,7 +28,7 @@ def key_parts(plane: Plane, step: Step, arguments: dict[str, Any]) -> dict[str, 
 
 
 def find(plane: Plane, pipeline_arn: str, step: Step, parts: dict[str, str]) -> Row | None:
-    """The newest result with this key that may be used instead of running the step."""
+    """The newest result with this key that may be used in place of a run. Raises StorageError."""
     row = plane.store.get(KIND, _name(pipeline_arn, step, parts))
     if row is None or step.expire_after is None:
         return None
@@ -40,7 +41,7 @@ def find(plane: Plane, pipeline_arn: str, step: Step, parts: dict[str, str]) -> 
 
 
 def keep(plane: Plane, execution: Row, step: Step, result: dict[str, Any]) -> None:
-    """Remember the result of a step that has just succeeded, in place of an older one."""
+    """Remember the result of a step that has just succeeded. Raises StorageError."""
     name = _name(execution["PipelineArn"], step, result["CacheKey"])
     row = {
         "Name": name,
@@ -98,5 +99,8 @@ def _content(plane: Plane, uri: str) -> str:
     try:
         return plane.storage.fingerprint(uri)
     except StorageError as error:
-        # Nothing there is a content too; the job that needs it will say so itself.
+        # Nothing there is a content too; the job that needs it will say so itself. But when S3
+        # cannot tell, two unknown contents must not pass for equal.
+        if error.code not in _NOTHING_THERE:
+            raise
         return f"nothing ({error.code})"

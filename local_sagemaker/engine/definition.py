@@ -150,17 +150,31 @@ def _step(entry: Any, place: str, parent: str | None, branch: str | None) -> Ste
             name,
             kind,
             arguments,
-            tuple(_depends_on(each) for each in entry.get("DependsOn") or []),
-            entry.get("DisplayName"),
-            entry.get("Description"),
+            tuple(_depends_on(each) for each in _list(entry, "DependsOn")),
+            _text(entry, "DisplayName"),
+            _text(entry, "Description"),
             parent,
             branch,
             _expire_after(entry.get("CacheConfig")),
-            tuple(retries.read(each, kind.retry) for each in entry.get("RetryPolicies") or []),
-            _property_files(entry.get("PropertyFiles") or []),
+            tuple(retries.read(each, kind.retry) for each in _list(entry, "RetryPolicies")),
+            _property_files(_list(entry, "PropertyFiles")),
         )
     except ValueError as error:
         raise DefinitionError(f"step '{name}': {error}") from None
+
+
+def _list(entry: dict[str, Any], key: str) -> list[Any]:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, list):
+        raise DefinitionError(f"{key} must be a list, not {value!r}")
+    return value or []
+
+
+def _text(entry: dict[str, Any], key: str) -> str | None:
+    value = entry.get(key)
+    if value is not None and not isinstance(value, str):
+        raise DefinitionError(f"{key} must be a text, not {value!r}")
+    return value
 
 
 def _type(name: str, entry: dict[str, Any]) -> StepType:
@@ -212,7 +226,7 @@ def _expire_after(config: Any) -> str | None:
     return str(config["ExpireAfter"])
 
 
-def _property_files(entries: Any) -> dict[str, PropertyFile]:
+def _property_files(entries: list[Any]) -> dict[str, PropertyFile]:
     members = ("PropertyFileName", "OutputName", "FilePath")
     files: dict[str, PropertyFile] = {}
     for entry in entries:

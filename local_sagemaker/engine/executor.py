@@ -227,9 +227,14 @@ class Executor:
 
     def _reuse(self, step: Step, arguments: dict[str, Any]) -> bool:
         """Take a kept result instead of running the step, if there is one."""
-        parts = cached_results.key_parts(self._plane, step, arguments)
+        try:
+            parts = cached_results.key_parts(self._plane, step, arguments)
+            hit = cached_results.find(self._plane, self._row["PipelineArn"], step, parts)
+        except StorageError as error:
+            log.warning("step runs uncached step=%s reason=%s", step.name, error)
+            self._record(step, CacheKey=None)
+            return False
         self._record(step, CacheKey=parts)
-        hit = cached_results.find(self._plane, self._row["PipelineArn"], step, parts)
         if hit is None:
             return False
         self._record(
@@ -263,7 +268,10 @@ class Executor:
         )
         log.info("step ended step=%s status=%s reason=%s", step.name, status, reason)
         if status == "Succeeded" and "CacheKey" in self._result(step):
-            cached_results.keep(self._plane, self._row, step, self._result(step))
+            try:
+                cached_results.keep(self._plane, self._row, step, self._result(step))
+            except StorageError as error:
+                log.warning("result not kept for reuse step=%s reason=%s", step.name, error)
 
     def _refused(self, step: Step, error: ApiError) -> None:
         exception = retries.CALL_FAILURES.get(error.code)

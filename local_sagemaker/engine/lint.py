@@ -156,8 +156,10 @@ def _of_steps(step: Step) -> Iterator[Reference]:
 
 
 def _output_names(step: Step) -> list[str]:
-    config = step.arguments.get("ProcessingOutputConfig") or {}
-    outputs = config.get("Outputs") or [] if isinstance(config, dict) else []
+    config = step.arguments.get("ProcessingOutputConfig")
+    outputs = config.get("Outputs") if isinstance(config, dict) else None
+    if not isinstance(outputs, list):
+        return []
     return [
         str(each["OutputName"])
         for each in outputs

@@ -29,11 +29,14 @@ def declare(entry: Any) -> Parameter:
     if not isinstance(entry, dict) or not isinstance(entry.get("Name"), str) or not entry["Name"]:
         raise ParameterError(f"a parameter needs a Name and a Type, not {entry!r}")
     name, kind = entry["Name"], entry.get("Type")
-    if kind not in _PARSE:
+    if not isinstance(kind, str) or kind not in _PARSE:
         raise ParameterError(
             f"parameter '{name}' has Type {kind!r}; allowed is {', '.join(_PARSE)}"
         )
-    enum = tuple(entry.get("EnumValues") or ())
+    enum = entry.get("EnumValues") or ()
+    if not isinstance(enum, list | tuple):
+        raise ParameterError(f"parameter '{name}' has EnumValues {enum!r}, which must be a list")
+    enum = tuple(enum)
     parameter = Parameter(name, kind, enum=enum)
     default = entry.get("DefaultValue")
     return parameter if default is None else Parameter(name, kind, value(parameter, default), enum)
@@ -43,7 +46,7 @@ def value(parameter: Parameter, given: Any) -> Any:
     """`given` (text or typed) as the parameter's type. Raises ParameterError."""
     try:
         parsed = _PARSE[parameter.type](given)
-    except (ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         raise ParameterError(
             f"parameter '{parameter.name}' is {parameter.type}, which cannot be {given!r}"
         ) from None

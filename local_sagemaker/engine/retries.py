@@ -60,7 +60,7 @@ def read(entry: Any, allowed: tuple[str, ...]) -> RetryPolicy:
     if not isinstance(entry, dict):
         raise RetryError(f"a retry policy must be an object, not {entry!r}")
     types = entry.get("ExceptionType") or []
-    types = tuple([types] if isinstance(types, str) else types)
+    types = tuple(types) if isinstance(types, list) else (types,)
     wrong = [kind for kind in types if kind not in allowed]
     if wrong or not types:
         raise RetryError(f"ExceptionType {wrong or types!r} is not one of {', '.join(allowed)}")

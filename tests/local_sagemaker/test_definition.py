@@ -1,10 +1,14 @@
 """Definitions: what is accepted, and what each mistake is told."""
 
+import contextlib
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from local_sagemaker.engine import lint
 from local_sagemaker.engine.definition import DefinitionError
@@ -200,6 +204,77 @@ def test_a_property_file_needs_an_output_of_its_step() -> None:
 def test_fail_steps_expose_nothing_and_conditions_only_their_outcome() -> None:
     fail = {"Name": "F", "Type": "Fail", "Arguments": {"ErrorMessage": "x"}}
     assert "exposes nothing" in refused(fail, using({"Get": "Steps.F.ErrorMessage"}))
+
+
+WHOLE = {
+    "Version": "2020-12-01",
+    "Parameters": [{"Name": "P", "Type": "Float", "DefaultValue": 1.5, "EnumValues": [1.5, 2]}],
+    "PipelineExperimentConfig": {"ExperimentName": {"Get": "Execution.PipelineName"}},
+    "Steps": [
+        {
+            "Name": "Eval",
+            "Type": "Processing",
+            "Arguments": {"ProcessingOutputConfig": {"Outputs": [{"OutputName": "out"}]}},
+            "CacheConfig": {"Enabled": True, "ExpireAfter": "P1D"},
+            "RetryPolicies": [{"ExceptionType": ["Step.THROTTLING"], "MaxAttempts": 1}],
+            "PropertyFiles": [{"PropertyFileName": "R", "OutputName": "out", "FilePath": "r"}],
+        },
+        {
+            "Name": "Gate",
+            "Type": "Condition",
+            "DependsOn": ["Eval"],
+            "Arguments": {
+                "Conditions": [
+                    {
+                        "Type": "Or",
+                        "Conditions": [
+                            {"Type": "In", "QueryValue": {"Get": "Parameters.P"}, "Values": [1]},
+                            {
+                                "Type": "Not",
+                                "Condition": {
+                                    "Type": "Equals",
+                                    "LeftValue": {
+                                        "Std:JsonGet": {
+                                            "PropertyFile": {"Get": "Steps.Eval.PropertyFiles.R"},
+                                            "Path": "a.b[0]",
+                                        }
+                                    },
+                                    "RightValue": 2,
+                                },
+                            },
+                        ],
+                    }
+                ],
+                "IfSteps": [train(DependsOn=[{"Step": "Eval"}])],
+                "ElseSteps": [],
+            },
+        },
+    ],
+}
+JUNK = st.sampled_from([None, True, 0, -1.5, "", "x", [], {}, [[]], {"Get": 1}, {"Std:Join": 2}])
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key) in a document."""
+    keys = list(value) if isinstance(value, dict) else range(len(value))
+    found = [(value, key) for key in keys]
+    inner = [value[key] for key in keys if isinstance(value[key], dict | list)]
+    return found + [place for each in inner for place in places(each)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_a_mutilated_definition_is_read_or_refused_but_never_crashes(data: st.DataObject) -> None:
+    document = copy.deepcopy(WHOLE)
+    for _ in range(data.draw(st.integers(1, 2))):
+        container, key = data.draw(st.sampled_from(places(document)))
+        container[key] = copy.deepcopy(data.draw(JUNK))
+    with contextlib.suppress(DefinitionError):
+        lint.parse(json.dumps(document))
+
+
+def test_the_whole_definition_is_accepted_unmutilated() -> None:
+    assert list(lint.parse(json.dumps(WHOLE)).steps) == ["Eval", "Gate", "Train"]
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample definitions are not on this machine")

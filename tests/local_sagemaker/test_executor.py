@@ -48,8 +48,11 @@ class Bucket:
 
     def __init__(self) -> None:
         self.objects: dict[str, str] = {}
+        self.reachable = True
 
     def fingerprint(self, uri: str) -> str:
+        if not self.reachable:
+            raise StorageError("Unreachable", uri, f"{uri}: connection refused")
         below = {key: text for key, text in self.objects.items() if key.startswith(uri)}
         if not below:
             raise StorageError("NoSuchKey", uri, f"no S3 objects found under {uri}")
@@ -546,6 +549,20 @@ def test_changed_outputs_are_not_reused(aws: Aws) -> None:
 def test_a_failed_run_is_never_reused(aws: Aws) -> None:
     aws.create_pipeline(cached())
     aws.start().finish("A", "Failed", "boom")
+    assert aws.start().statuses == {"A": "Executing"}
+
+
+def test_while_s3_cannot_tell_the_content_nothing_is_reused_or_kept(aws: Aws) -> None:
+    aws.bucket.reachable = False
+    first_run(aws)
+    again = aws.start()
+    assert again.statuses == {"A": "Executing"}
+    aws.bucket.reachable = True
+    assert again.finish("A") == "Succeeded"
+    keyed = aws.start()
+    aws.bucket.reachable = False
+    assert keyed.finish("A") == "Succeeded"
+    aws.bucket.reachable = True
     assert aws.start().statuses == {"A": "Executing"}
 
 
