@@ -14,7 +14,7 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_sagemaker.hosting import ask, create_config, create_model, deploy, variant
+from tests.local_sagemaker.hosting import ADDER, ask, create_config, create_model, deploy, variant
 
 BROKEN = "raise RuntimeError('this model is broken')"
 
@@ -245,6 +245,53 @@ def test_an_endpoint_comes_back_after_a_restart_even_without_its_config(
         "InService",
     ]
     assert ask(second.client("sagemaker-runtime")) == "one 3.0"
+
+
+@pytest.mark.parametrize("change", ["create", "update"])
+def test_what_a_shutdown_interrupted_is_done_after_the_restart(
+    start: Callable[..., Any], tmp_path: Path, change: str
+) -> None:
+    from local_sagemaker import boot
+
+    gate = tmp_path / "gate"
+    slow = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.005)\n"
+    first = start(tmp_path / "home", slots=2)
+    sagemaker = first.client()
+    create_config(sagemaker, "c2", variant(create_model(first, sagemaker, "two", slow + ADDER)))
+    if change == "update":
+        deploy(first, sagemaker)
+        sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="c2")
+    else:
+        sagemaker.create_endpoint(EndpointName="e", EndpointConfigName="c2")
+    boot.shut_down(first.plane)
+    gate.touch()
+    second = start(tmp_path / "home", slots=2)
+    row = second.until("endpoint", "e", "InService", "Failed")
+    assert (row["EndpointStatus"], row["EndpointConfigName"]) == ("InService", "c2")
+    assert ask(second.client("sagemaker-runtime")) == "two 3.0"
+
+
+def test_while_it_comes_back_an_endpoint_says_so(start: Callable[..., Any], tmp_path: Path) -> None:
+    from local_sagemaker import boot
+
+    gate = tmp_path / "gate"
+    gate.touch()
+    slow = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.005)\n"
+    first = start(tmp_path / "home", slots=2)
+    sagemaker = first.client()
+    deploy(first, sagemaker, variant(create_model(first, sagemaker, "one", slow + ADDER)))
+    boot.shut_down(first.plane)
+    gate.unlink()
+    second = start(tmp_path / "home", slots=2)
+    runtime = second.client("sagemaker-runtime")
+    found = second.client().describe_endpoint(EndpointName="e")
+    assert found["EndpointStatus"] == "SystemUpdating"
+    assert found["ProductionVariants"][0]["CurrentInstanceCount"] == 0
+    with pytest.raises(runtime.exceptions.ServiceUnavailable, match="coming back"):
+        ask(runtime)
+    gate.touch()
+    second.until("endpoint", "e", "InService")
+    assert ask(runtime) == "one 3.0"
 
 
 def test_a_model_server_that_dies_is_replaced(local: Any, sagemaker: Any, runtime: Any) -> None:

@@ -17,7 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_sagemaker.config import Config
 from local_sagemaker.containers import script_server
+from local_sagemaker.engine import fleet
 from local_sagemaker.engine.routing import (
     Connections,
     ModelGoneError,
@@ -27,6 +29,7 @@ from local_sagemaker.engine.routing import (
     choose,
     forward,
 )
+from local_sagemaker.processes import Processes, ProcessSpec
 
 TARGET = Target("e", "A", "000000000000", "us-east-1")
 
@@ -93,6 +96,26 @@ def test_a_kept_connection_that_was_closed_is_replaced_once(listening: socket.so
     with pytest.raises((ModelGoneError, ConnectionRefusedError)):
         connections.ask("GET", "/", {}, b"")
     connections.close()
+
+
+@pytest.fixture
+def idle(tmp_path: Path) -> Iterator[fleet.Instance]:
+    """A process that never answers /ping."""
+    processes = Processes(Config(home=tmp_path))
+    log = tmp_path / "log"
+    command = ["bash", "-c", "echo still loading; exec sleep 60"]
+    process = processes.start(ProcessSpec("e/A-1", command, {}, tmp_path, log))
+    port = fleet.free_port()
+    yield fleet.Instance(process, port, Connections(port), tmp_path, log, 0)
+    processes.close()
+
+
+def test_a_model_that_is_not_healthy_in_time_fails_with_its_last_words(
+    idle: fleet.Instance,
+) -> None:
+    message = r"variant of e/A-1 did not pass the ping health check .* still loading"
+    with pytest.raises(fleet.InstanceError, match=message):
+        fleet.wait_until_healthy(idle, 0.3, threading.Event())
 
 
 def program(**functions: Any) -> types.ModuleType:
