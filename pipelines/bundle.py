@@ -31,8 +31,8 @@ REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "validate": ("great-expectations", "numpy", "pandas", *_SPEC),
     "prepare": ("numpy", "pandas", *_SPEC),
     "train": ("numpy", *_SPEC, "xgboost"),
-    "evaluate": ("jinja2", "matplotlib", "numpy", "pandas", *_SPEC, "scikit-learn", "xgboost"),
-    "package": ("numpy", *_SPEC, "xgboost"),
+    "evaluate": ("jinja2", "markupsafe", "numpy", "pandas", *_SPEC, "xgboost"),
+    "package": ("numpy", *_SPEC),
 }
 # The same library without GPU support; AWS's image carries the shorter name.
 LOCKED_AS = {"xgboost": "xgboost-cpu"}

@@ -29,10 +29,8 @@ PRELOAD = (
     "pydantic",
     "yaml",
     "xgboost",
-    "sklearn.metrics",
     "great_expectations",
     "jinja2",
-    "matplotlib",
 )
 # A developer's AWS profile or session would otherwise reach into calls meant for the local plane.
 UNWANTED_LOCALLY = (
