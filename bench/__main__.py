@@ -1,0 +1,24 @@
+"""`make bench`: prints our numbers beside the limit or the peer, medians, in one run.
+
+Example: `python -m bench --rows 20000 --repeat 1`. Figures in the docs come from here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from bench import run_cost
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rows", type=int, default=100_000, help="rows of engagement data")
+    parser.add_argument("--repeat", type=int, default=3, help="runs; medians are printed")
+    options = parser.parse_args(argv)
+    run_cost.print_report(options.rows, options.repeat)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
