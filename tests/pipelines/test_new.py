@@ -170,6 +170,16 @@ def test_a_spec_that_is_there_is_kept_unless_forced(
     assert load(out).name == "abalone"
 
 
+def test_words_that_stand_again_below_are_no_header(tmp_path: Path) -> None:
+    pick = random.Random(5)
+    rows = [f"{pick.choice(['red', 'blue'])},{pick.choice(['big', 'small'])}\n" for _ in range(80)]
+    (tmp_path / "words.csv").write_text("".join(rows))
+    out = tmp_path / "words.yaml"
+    data = ["--data", str(tmp_path / "words.csv")]
+    assert new.main([*data, "--target", "last", "--out", str(out)]) == 0
+    assert load(out).data.header is False
+
+
 def test_the_header_can_be_said(tmp_path: Path) -> None:
     spec, _ = made(tmp_path, "abalone", "--header", "--name", "with-header")
     assert spec.data.header is True
