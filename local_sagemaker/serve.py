@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import signal
 import socket
 import threading
@@ -47,17 +46,13 @@ class Beside:
 def run(config: Config, beside: Beside | None, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is called once all is healthy. Raises StartError."""
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = record.take_lock(config.home)
-    if lock is None:
+    if record.take_lock(config.home) is None:  # else ours until this process has ended
         raise StartError(f"a local SageMaker is already up in {config.home}")
     unclean = (config.home / record.FILE).exists()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    try:
-        _serve(config, beside, unclean, ready, stop)
-    finally:
-        os.close(lock)
+    _serve(config, beside, unclean, ready, stop)
 
 
 def _serve(

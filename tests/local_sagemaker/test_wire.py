@@ -28,7 +28,8 @@ def refused(operation: str, request: dict[str, Any]) -> ApiError:
             "CreatePipeline",
             {"PipelineName": "a_b", "RoleArn": ROLE, "ClientRequestToken": "t" * 32},
             "1 validation error detected: Value 'a_b' at 'pipelineName' failed to satisfy "
-            "constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9](-*[a-zA-Z0-9]){0,255}",
+            "constraint: Member must satisfy regular expression pattern: "
+            "[a-zA-Z0-9](-*[a-zA-Z0-9]){0,255}",
         ),
         (
             "DescribeTrainingJob",
@@ -40,8 +41,9 @@ def refused(operation: str, request: dict[str, Any]) -> ApiError:
             "ListTrainingJobs",
             {"MaxResults": 101, "SortOrder": "Up"},
             "2 validation errors detected: Value '101' at 'maxResults' failed to satisfy "
-            "constraint: Member must have value less than or equal to 100; Value 'Up' at 'sortOrder' failed to "
-            "satisfy constraint: Member must satisfy enum value set: [Ascending, Descending]",
+            "constraint: Member must have value less than or equal to 100; "
+            "Value 'Up' at 'sortOrder' failed to satisfy constraint: "
+            "Member must satisfy enum value set: [Ascending, Descending]",
         ),
         (
             "AddTags",
