@@ -29,14 +29,23 @@ class DaemonError(Exception):
 
 
 def running(home: Path) -> dict[str, Any] | None:
-    """The record of the server that is up in this home; None when none is."""
-    if not (home / records.LOCK).exists():
-        return None
-    lock = records.take_lock(home)
-    if lock is not None:
-        os.close(lock)
-        return None
-    return records.read(home) or None
+    """The record of the server that is up in this home; None when none is.
+
+    A server that holds the lock and has said nothing yet is starting or ending: it is waited for.
+    """
+    deadline = time.monotonic() + STOP_SECONDS
+    while (home / records.LOCK).exists():
+        lock = records.take_lock(home)
+        if lock is not None:
+            os.close(lock)
+            return None
+        record = records.read(home)
+        if record:
+            return record
+        if time.monotonic() > deadline:
+            raise DaemonError(f"somebody holds {home / records.LOCK} but says nothing; see {LOG}")
+        time.sleep(0.02)
+    return None
 
 
 def start(home: Path, arguments: list[str]) -> dict[str, Any]:

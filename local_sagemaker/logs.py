@@ -1,4 +1,4 @@
-"""Showing the kept log of a job: find it by name, print it, follow it until the job has ended."""
+"""Showing a kept log: find it by name, print it, follow it until its job has ended."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ class LogError(Exception):
 
 
 def find(home: Path, name: str) -> Path:
-    """The log of JOB, or of KIND/JOB when two kinds have one of that name."""
+    """The log of JOB, of KIND/JOB when two kinds have one of that name, or of what begins so."""
     directory = home / "logs"
     kind, _, job = name.rpartition("/")
-    found = sorted(p for p in directory.glob(f"{kind or '*'}/*") if p.name == f"{job}.log")
+    logs = sorted(p for p in directory.glob("*/*.log") if kind in ("", p.parent.name))
+    found = [p for p in logs if p.stem == job] or [p for p in logs if p.stem.startswith(job)]
     if len(found) == 1:
         return found[0]
     if found:
-        names = ", ".join(f"{path.parent.name}/{job}" for path in found)
+        names = ", ".join(f"{path.parent.name}/{path.stem}" for path in found)
         raise LogError(f"more than one log is called {name!r}; say which: {names}")
     newest = sorted(directory.glob("*/*.log"), key=lambda path: -path.stat().st_mtime)[:5]
     names = ", ".join(path.stem for path in newest) or "there are none"
@@ -52,10 +53,11 @@ def follow(home: Path, path: Path, write: Callable[[str], object]) -> None:
 
 
 def _ended(home: Path, kind: str, name: str) -> bool:
+    if kind not in KINDS or KINDS[kind].status is None:
+        return False  # the log of an endpoint's instance: until somebody presses Ctrl-C
     store = Store(home / boot.STATE)
     try:
         row = store.get(kind, name)
     finally:
         store.close()
-    status = KINDS[kind].status if kind in KINDS else None
-    return row is None or status is None or row.get(status) in ENDS
+    return row is None or row.get(KINDS[kind].status or "") in ENDS

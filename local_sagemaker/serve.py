@@ -49,6 +49,7 @@ def run(config: Config, beside: Beside | None, ready: Callable[[], None]) -> Non
     if record.take_lock(config.home) is None:  # else ours until this process has ended
         raise StartError(f"a local SageMaker is already up in {config.home}")
     unclean = (config.home / record.FILE).exists()
+    (config.home / record.FILE).unlink(missing_ok=True)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -10,6 +10,7 @@ from local_sagemaker.images import Image
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
+NO_ISOLATION = "EnableNetworkIsolation is not enforced here: this job can reach the network"
 COMPLETED, FAILED, STOPPED, TIMED_OUT = "Completed", "Failed", "Stopped", "TimedOut"
 
 
@@ -43,6 +44,8 @@ class JobType:
     inputs: Callable[[Row], list[Input]]
     # Config files and empty output directories, as /opt/ml has them when the container starts.
     lay_out: Callable[[Plane, Row, Path], None]
+    # What of the request is not done here though it was accepted: said in the job's log.
+    notes: Callable[[Row], list[str]]
     command: Callable[[Row, Image], list[str]]
     environment: Callable[[Row], Mapping[str, str]]
     # Upload what the outcome asks for; returns members for the row.

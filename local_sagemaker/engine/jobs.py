@@ -150,9 +150,8 @@ def _run(plane: Plane, job: JobType, name: str, running: Running) -> None:
     except Exception as failure:
         if _pool(plane).closing:
             return
+        outcome, members = Outcome(FAILED), {"FailureReason": _unexpected(plane, failure)}
         log.exception("a job failed inside kind=%s name=%s", job.kind, name)
-        text = f"InternalServerError: {type(failure).__name__}: {failure}"
-        outcome, members = Outcome(FAILED), {"FailureReason": text[:1024]}
     if not _pool(plane).closing:
         _finish(plane, job, name, outcome, members)
 
@@ -163,7 +162,7 @@ def _carry_out(plane: Plane, job: JobType, name: str, running: Running) -> tuple
         raise JobFailure("InternalServerError: the job's row is gone")
     root = workspace.create(plane.config.home, job.kind, name)
     try:
-        with _Translated("download", root):
+        with _Translated("download"):
             _enter(plane, job, name, "Downloading")
             job.lay_out(plane, row, root)
             _download(plane, job.inputs(row), root)
@@ -173,7 +172,7 @@ def _carry_out(plane: Plane, job: JobType, name: str, running: Running) -> tuple
         outcome = _execute(plane, job, row, root, running)
         if _pool(plane).closing:
             return outcome, {}
-        with _Translated("upload", root):
+        with _Translated("upload"):
             if outcome.end != FAILED:
                 _enter(plane, job, name, "Uploading")
             delivered = job.deliver(plane, row, root, outcome)
@@ -189,7 +188,7 @@ def _execute(plane: Plane, job: JobType, row: Row, root: Path, running: Running)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     try:
         image = images.resolve(job.image_uri(row))
-        _note(log_path, image.notes)
+        _note(log_path, (*image.notes, *job.notes(row)))
         spec = ProcessSpec(
             f"{job.kind}/{name}",
             job.command(row, image),
@@ -271,22 +270,26 @@ def _note(log_path: Path, notes: Iterable[str]) -> None:
         file.writelines(f"[local-sagemaker] {note}\n" for note in notes)
 
 
-class _Translated:
-    """Turn what S3 and the disk say while data is moved into the FailureReason of a job."""
+def _unexpected(plane: Plane, failure: Exception) -> str:
+    """The FailureReason for what nobody foresaw, a full disk among it."""
+    if isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT):
+        free = shutil.disk_usage(plane.config.home).free
+        return (
+            f"ClientError: no space left on device for the workspace: {plane.config.home} has "
+            f"{free} bytes free; free some, or set LOCAL_SAGEMAKER_HOME to a larger disk"
+        )
+    return f"InternalServerError: {type(failure).__name__}: {failure}"[:1024]
 
-    def __init__(self, what: str, root: Path) -> None:
+
+class _Translated:
+    """Turn what S3 says while data is moved into the FailureReason of a job."""
+
+    def __init__(self, what: str) -> None:
         self._what = what
-        self._root = root
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, StorageError):
-            raise JobFailure(f"ClientError: Data {self._what} failed: {error}") from error
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            free = shutil.disk_usage(self._root).free
-            raise JobFailure(
-                f"ClientError: no space left on device during {self._what}: {self._root} has "
-                f"{free} bytes free; free some, or set LOCAL_SAGEMAKER_HOME to a larger disk"
-            ) from error
+            raise JobFailure(f"ClientError: Data {self._what} failed: {error}"[:1024]) from error

@@ -14,6 +14,7 @@ from local_sagemaker import images
 from local_sagemaker.engine import workspace
 from local_sagemaker.engine.job_type import (
     FAILED,
+    NO_ISOLATION,
     Input,
     JobFailure,
     JobType,
@@ -81,6 +82,16 @@ def command(row: Row, image: images.Image) -> list[str]:
     return [*entry, *application.get("ContainerArguments", ())]
 
 
+def notes(row: Row) -> list[str]:
+    said = []
+    if row.get("NetworkConfig", {}).get("EnableNetworkIsolation"):
+        said.append(NO_ISOLATION)
+    continuous = [o["OutputName"] for o in _outputs(row) if _is_continuous(o)]
+    if continuous:
+        said.append(f"S3UploadMode Continuous: uploaded when the job ends: {', '.join(continuous)}")
+    return said
+
+
 def environment(row: Row) -> Mapping[str, str]:
     given: Mapping[str, str] = row.get("Environment", {})
     return given
@@ -90,7 +101,7 @@ def deliver(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
     """EndOfJob outputs of a job that completed or was stopped; Continuous ones in every case."""
     for output in _outputs(row):
         target = output["S3Output"]
-        if outcome.end == FAILED and target["S3UploadMode"] != "Continuous":
+        if outcome.end == FAILED and not _is_continuous(output):
             continue
         directory = workspace.at(root, target["LocalPath"])
         if directory.is_dir():
@@ -121,6 +132,10 @@ def _outputs(row: Row) -> list[dict[str, Any]]:
     return list(row.get("ProcessingOutputConfig", {}).get("Outputs", ()))
 
 
+def _is_continuous(output: dict[str, Any]) -> bool:
+    return bool(output["S3Output"]["S3UploadMode"] == "Continuous")
+
+
 def _check_path(member: str, name: str, path: str) -> None:
     if ".." in path.split("/") or not f"{path}/".startswith(f"{BELOW}/"):
         raise validation(f"{member} {name!r}: LocalPath {path!r} must start with {BELOW}/")
@@ -138,6 +153,7 @@ JOB = JobType(
     image_uri=lambda row: str(row["AppSpecification"]["ImageUri"]),
     inputs=inputs,
     lay_out=lay_out,
+    notes=notes,
     command=command,
     environment=environment,
     deliver=deliver,

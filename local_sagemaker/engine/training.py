@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local_sagemaker import images
 from local_sagemaker.engine import metrics, workspace
-from local_sagemaker.engine.job_type import FAILED, TIMED_OUT, Input, JobType, Outcome
+from local_sagemaker.engine.job_type import FAILED, NO_ISOLATION, TIMED_OUT, Input, JobType, Outcome
 from local_sagemaker.errors import validation
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
@@ -78,6 +78,10 @@ def command(row: Row, image: images.Image) -> list[str]:
     if algorithm.get("ContainerEntrypoint"):
         return [*algorithm["ContainerEntrypoint"], *arguments]
     return [*image.train_command(), *arguments]
+
+
+def notes(row: Row) -> list[str]:
+    return [NO_ISOLATION] if row.get("EnableNetworkIsolation") else []
 
 
 def environment(row: Row) -> Mapping[str, str]:
@@ -195,6 +199,7 @@ JOB = JobType(
     image_uri=lambda row: str(row["AlgorithmSpecification"]["TrainingImage"]),
     inputs=inputs,
     lay_out=lay_out,
+    notes=notes,
     command=command,
     environment=environment,
     deliver=deliver,
