@@ -87,11 +87,11 @@ def test_a_kept_connection_that_was_closed_is_replaced_once(listening: socket.so
                 peer.recv(65536)
                 peer.sendall(answer)
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     connections = Connections(listening.getsockname()[1])
     assert [connections.ask("GET", "/", {}, b"")[2] for _ in range(2)] == [b"ok", b"ok"]
-    thread.join()
+    thread.join(10)
     listening.close()
     with pytest.raises((ModelGoneError, ConnectionRefusedError)):
         connections.ask("GET", "/", {}, b"")
