@@ -23,7 +23,7 @@ def calibration(targets: Floats, predicted: Floats) -> dict[str, Any]:
     predictions share a bin, so constant predictions give one. `expected_calibration_error`: the
     gap of each bin weighted by its rows, in the target's unit.
     """
-    edges = np.unique(np.quantile(predicted, np.linspace(0, 1, BINS + 1)))
+    edges = np.quantile(predicted, np.linspace(0, 1, BINS + 1))
     bins = np.searchsorted(edges[1:-1], predicted, side="right")
     rows = np.bincount(bins)
     full = np.flatnonzero(rows)

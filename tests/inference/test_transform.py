@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,18 @@ def test_a_bad_value_is_named_never_missing(
     with pytest.raises(CellError) as raised:
         transform.parse_column(feature, [None, cell])
     assert said in str(raised.value)
+
+
+def test_a_time_without_an_offset_is_utc_wherever_the_machine_stands(
+    transform: Transform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = transform.features[3]
+    with monkeypatch.context() as moved:
+        moved.setenv("TZ", "America/New_York")
+        time.tzset()
+        cells = ["1970-01-02", "1970-01-02T00:00:00Z", "1970-01-02T02:00:00+02:00"]
+        assert transform.parse_column(joined, cells).tolist() == [86400] * 3
+    time.tzset()
 
 
 def test_a_number_beyond_float32_is_refused(transform: Transform) -> None:

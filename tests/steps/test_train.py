@@ -51,6 +51,7 @@ def test_the_model_ends_at_its_best_round(make_shop: Any) -> None:
     booster = _booster(made, "left")
     best = _metadata(made, "left")["best_iteration"]
     assert booster.num_boosted_rounds() == best + 1 < 300
+    assert int(booster.attr("best_iteration")) == best
 
 
 def test_metadata_says_what_serving_and_judging_need(shop: Any) -> None:
