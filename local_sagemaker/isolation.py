@@ -57,8 +57,7 @@ CANDIDATES = (
 
 
 def probe() -> Isolation:
-    """Try each candidate in a child process, the whole way a job would go; NONE when nothing works.
-    """
+    """Try each candidate in a child, the whole way a job would go; NONE when nothing works."""
     if sys.platform != "linux":
         return NONE
     return next((each for each in CANDIDATES if _works(each)), NONE)
@@ -111,8 +110,7 @@ def enter_workspace(isolation: Isolation, workspace: Path) -> None:
 
 
 def adopt_orphans() -> None:
-    """Descendants whose parent died become children of this process (Linux; elsewhere they escape).
-    """
+    """Descendants whose parent died become this process's children (Linux; elsewhere they flee)."""
     if sys.platform == "linux":
         _check(_libc().prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), "prctl")
 
