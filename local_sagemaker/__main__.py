@@ -99,12 +99,15 @@ def _add_up(command: argparse.ArgumentParser) -> None:
 def up(arguments: argparse.Namespace, home: Path) -> int:
     if arguments.foreground:
         return _foreground(arguments, home)
-    record = daemon.running(home)
-    if record is not None:
-        _print_record(record, arguments.json, "already up")
-        return 0
-    record = daemon.start(home, _foreground_arguments(arguments))
-    _print_record(record, arguments.json, "up")
+    record, word = daemon.running(home), "already up"
+    if record is None:
+        try:
+            record, word = daemon.start(home, _foreground_arguments(arguments)), "up"
+        except daemon.DaemonError:
+            record = daemon.running(home)  # somebody else may have started it just now
+            if record is None:
+                raise
+    _print_record(record, arguments.json, word)
     return 0
 
 

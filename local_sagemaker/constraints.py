@@ -99,9 +99,10 @@ def _string(shape: Any, value: Any, path: str, faults: Faults) -> str:
     if shape.metadata.get("enum") and value not in shape.metadata["enum"]:
         allowed = ", ".join(shape.metadata["enum"])
         faults.append(_fault(value, path, f"Member must satisfy enum value set: [{allowed}]"))
-    _check_length(shape, value, path, faults)
+    fits = _check_length(shape, value, path, faults)
     pattern = shape.metadata.get("pattern")
-    matcher = compiled(pattern) if pattern else None
+    # A text of any length must not meet a pattern that was meant for 63 letters.
+    matcher = compiled(pattern) if pattern and fits else None
     if matcher is not None and not matcher.fullmatch(value):
         rule = f"Member must satisfy regular expression pattern: {pattern}"
         faults.append(_fault(value, path, rule))
@@ -160,7 +161,8 @@ CHECKS: dict[str, Callable[[Any, Any, str, Faults], Any]] = {
 }
 
 
-def _check_length(shape: Any, value: Any, path: str, faults: Faults) -> None:
+def _check_length(shape: Any, value: Any, path: str, faults: Faults) -> bool:
+    """Is it no longer than it may be?"""
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     if low is not None and len(value) < low:
         faults.append(
@@ -168,6 +170,7 @@ def _check_length(shape: Any, value: Any, path: str, faults: Faults) -> None:
         )
     if high is not None and len(value) > high:
         faults.append(_fault(value, path, f"Member must have length less than or equal to {high}"))
+    return high is None or len(value) <= high
 
 
 def _check_range(shape: Any, value: float, path: str, faults: Faults) -> None:

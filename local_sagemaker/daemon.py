@@ -64,7 +64,11 @@ def start(home: Path, arguments: list[str]) -> dict[str, Any]:
             start_new_session=True,
         )
         os.close(writing)
-        word = said.readline().strip()
+        try:
+            word = said.readline().strip()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
     record = records.read(home)
     if word != "ready" or not record:
         process.wait(STOP_SECONDS)

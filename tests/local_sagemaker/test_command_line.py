@@ -161,6 +161,17 @@ def test_up_status_env_down(cli: CommandLine) -> None:
     assert "nothing was up" in cli.run("down").out
 
 
+def test_two_at_once_start_one(cli: CommandLine) -> None:
+    answers: list[Answer] = []
+    threads = [threading.Thread(target=lambda: answers.append(cli.up())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [answer.code for answer in answers] == [0, 0], answers
+    assert len({answer.out.partition("(process")[2] for answer in answers}) == 1
+
+
 @pytest.mark.parametrize("option", ["--port", "--s3-port"])
 def test_a_port_in_use_is_one_clear_line_and_nothing_is_left(cli: CommandLine, option: str) -> None:
     with socket.socket() as other:

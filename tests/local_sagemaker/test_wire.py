@@ -95,6 +95,12 @@ def test_an_unknown_member_is_named_with_those_there_are() -> None:
     assert "TrainingJobName" in message
 
 
+def test_a_text_that_is_far_too_long_is_refused_at_once() -> None:
+    message = refused("DescribeTrainingJob", {"TrainingJobName": "a-" * 1_000_000 + "!"}).message
+    assert message.endswith("Member must have length less than or equal to 63")
+    assert len(message) < 2000
+
+
 def test_nulls_are_as_if_they_were_not_given() -> None:
     assert wire.validate("ListTrainingJobs", {"NextToken": None, "MaxResults": 5}) == {
         "MaxResults": 5
