@@ -166,7 +166,9 @@ def start_local_plane(meanwhile: Callable[[], object] | None = None) -> dict[str
         out, err = up.communicate()
     if up.returncode:
         raise SettingsError(
-            f"The local SageMaker did not start: {_last_words(err, out)}", up.returncode
+            f"The local SageMaker did not start: {_last_words(err, out)} Start it with "
+            "`python -m local_sagemaker up` and the options you need, then run this again.",
+            up.returncode,
         )
     return _plane_variables()
 

@@ -2,8 +2,9 @@
 
 Its pages take styles, scripts, fonts and a logo from ten hosts (bootstrap, jquery, vega,
 font-awesome, and an image that tells its makers that a page was opened). make_offline takes those
-out, puts a small stylesheet of ours in their place, and removes pictures that no page shows. The
-content is not touched.
+out, puts a small stylesheet of ours in their place, and removes pictures that no page shows. Its
+index is a table that a script draws, so index.html leads to the result instead. The content is not
+touched.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _REMOTE_IN_STYLE = re.compile(r"""url\((["']?)https?://[^)]*\)""")
 _STYLE = """<style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1100px; padding: 1rem;
   color: #222; background: #fff }
-nav, .navbar, .modal, .sr-only, .cooltip-body { display: none }
+nav, .navbar, .modal, .sr-only, .cooltip-body, footer, #ge-cta-footer { display: none }
 h1, h2, h3, h4, h5 { line-height: 1.25; margin: 1.4rem 0 .5rem }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem }
 td, th { border: 1px solid #ddd; padding: .35rem .6rem; text-align: left; vertical-align: top }
@@ -36,6 +37,8 @@ a { color: #0b57d0 }
 
 def make_offline(docs: Path) -> None:
     """Rewrites every page and stylesheet under `docs` in place."""
+    result = next(docs.glob("validations/**/*.html"))
+    (docs / "index.html").write_text(_leading_to(result.relative_to(docs).as_posix()), "utf-8")
     pages = sorted(docs.rglob("*.html"))
     texts = [_without_remote(page.read_text("utf-8")) for page in pages]
     for page, text in zip(pages, texts, strict=True):
@@ -45,6 +48,14 @@ def make_offline(docs: Path) -> None:
     for picture in (docs / "static").rglob("*"):
         if picture.suffix in (".gif", ".png", ".otf") and not _used(picture.name, texts):
             picture.unlink()
+
+
+def _leading_to(page: str) -> str:
+    return (
+        "<!doctype html><title>Data Docs</title>"
+        f'<meta http-equiv="refresh" content="0; url={page}">'
+        f'<p><a href="{page}">Validation result</a></p>\n'
+    )
 
 
 def _without_remote(page: str) -> str:

@@ -1,6 +1,6 @@
 """Step 2: splits the data and encodes it, once, for every model.
 
-    processing/input/data/*.csv
+    processing/input/data/*
       -> processing/output/{train,validation,test}/   features.npy, target-<model>.npy
          processing/output/test/rows.csv              the raw test rows
          processing/output/transform/                 transform.json, models.json
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     job.add_problem(parser)
     arguments = parser.parse_args(argv)
     problem = job.problem(arguments)
-    paths = sorted((arguments.root / "processing/input/data").glob("*.csv"))
+    paths = tables.files(arguments.root / "processing/input/data")
     output = arguments.root / "processing/output"
     frame = tables.read(problem, paths)
     _check_readable(problem, frame)

@@ -34,6 +34,14 @@ class Unreadable(NamedTuple):
     rows: int
 
 
+def files(folder: Path) -> list[Path]:
+    """Every data file at or below the folder, whatever its name ends with, in order.
+
+    Names that begin with "." or "_" are markers of other tools (_SUCCESS), not data.
+    """
+    return sorted(p for p in folder.rglob("*") if p.is_file() and p.name[0] not in "._")
+
+
 def read(problem: Problem, paths: list[Path], partial: bool = False) -> pd.DataFrame:
     """All files below each other: one row a line, the columns of the spec in its order.
 
@@ -41,7 +49,7 @@ def read(problem: Problem, paths: list[Path], partial: bool = False) -> pd.DataF
     validation, which reports them. Otherwise they raise TableError, like an empty or ragged file.
     """
     if not paths:
-        raise TableError("no CSV file was given; put at least one into the input")
+        raise TableError("no data file was given; put at least one CSV into the input")
     frames = [_read_one(problem, path, partial) for path in paths]
     return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
 

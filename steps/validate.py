@@ -1,6 +1,6 @@
 """Step 1 of the pipeline: does the data look as the problem spec says?
 
-    processing/input/data/*.csv -> processing/output/validation/{validation.json, data_docs/}
+    processing/input/data/* -> processing/output/validation/{validation.json, data_docs/}
 
 The suite of steps/expectations.py is run by Great Expectations, whose Data Docs are kept and made
 to open without a network. Data that does not pass stops the pipeline: DataRefusedError says why in
@@ -149,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     job.add_problem(parser)
     arguments = parser.parse_args(argv)
     problem = job.problem(arguments)
-    paths = sorted((arguments.root / "processing/input/data").glob("*.csv"))
+    paths = tables.files(arguments.root / "processing/input/data")
     outcome = validate(problem, paths, arguments.root / "processing/output/validation")
     if not outcome["success"]:
         raise DataRefusedError(paragraph(outcome))

@@ -147,7 +147,7 @@ def test_bytes_that_are_no_utf8_are_one_error(tmp_path: Path) -> None:
 
 
 def test_no_file_at_all_is_an_error() -> None:
-    with pytest.raises(TableError, match="no CSV file"):
+    with pytest.raises(TableError, match="no data file"):
         tables.read(spec(), [])
 
 
@@ -163,3 +163,11 @@ def test_a_number_reads_as_python_reads_it(
     rows = "".join(ROW.replace("30.5", repr(value)) for value in values)
     found = read(tmp_path_factory.mktemp("numbers"), HEADER + rows)["age"].tolist()
     assert all(math.isclose(a, b, rel_tol=1e-14) for a, b in zip(found, values, strict=True))
+
+
+def test_data_files_are_found_whatever_their_names_end_with(tmp_path: Path) -> None:
+    for name in ("adult.data", "part/0.csv", "_SUCCESS", ".hidden"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = tables.files(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == ["adult.data", "part/0.csv"]

@@ -150,7 +150,7 @@ def test_nothing_else_is_refused(refused: dict[tuple[str | None, str], str]) -> 
 
 
 def test_a_file_that_is_no_table_is_refused_before_any_expectation(root: Path) -> None:
-    with pytest.raises(validate.DataRefusedError, match=r"cannot be read\. no CSV file"):
+    with pytest.raises(validate.DataRefusedError, match=r"cannot be read\. no data file"):
         run(root)
     (root / "processing/input/data/a.csv").write_text("")
     with pytest.raises(
