@@ -230,7 +230,9 @@ def test_a_job_that_waits_for_a_slot_can_be_stopped(
 ) -> None:
     local = start(tmp_path / "one", slots=1)
     sagemaker = local.client()
-    sagemaker.create_training_job(**request(local, "exec sleep 60", "first"))
+    sagemaker.create_training_job(**request(local, "echo on; exec sleep 60", "first"))
+    log = local.plane.config.home / "logs/training-job/first.log"
+    local.until_true(lambda: log.exists() and "on" in log.read_text())
     sagemaker.create_training_job(**request(local, "true", "second"))
     sagemaker.stop_training_job(TrainingJobName="second")
     assert local.until("training-job", "second")["TrainingJobStatus"] == "Stopped"
