@@ -58,6 +58,8 @@ def supervise(
         if not isolated.pids:
             isolation.adopt_orphans()
         wakeup = _listen_for_children()
+        # Until the program has its own handlers a SIGTERM must wait, not be ignored.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         main = os.fork()
         if main == 0:
             _become(program, log, run)
@@ -99,6 +101,7 @@ def _become(program: Program, log: int, run: Runner) -> NoReturn:
         for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _attach(log)
         os.chdir(program.cwd)
         run(program)

@@ -168,6 +168,15 @@ def test_stop_is_a_sigterm_that_a_program_may_handle(run: Run, workspace: Path) 
     assert (workspace / "end").exists()
 
 
+def test_a_stop_that_comes_at_once_is_not_lost(run: Run) -> None:
+    codes = []
+    for _ in range(10):
+        process = run(["sleep", "30"])
+        process.stop(PATIENCE)
+        codes.append(process.wait(PATIENCE / 2))
+    assert codes == [128 + signal.SIGTERM] * 10
+
+
 def test_a_program_that_ignores_sigterm_is_killed_after_the_grace(
     run: Run, workspace: Path
 ) -> None:
