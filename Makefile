@@ -5,7 +5,7 @@ UV := $(BIN)/uv
 INSTALLED := .venv/.installed
 MINISTACK := .venv-ministack/.installed
 
-.PHONY: help install run test check bench lock fmt down clean
+.PHONY: help install run test check bench docs lock fmt down clean
 
 help: ## what there is
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1 - /'
@@ -26,6 +26,9 @@ check: install ## lint, format, types, architecture
 
 bench: install ## our numbers beside the peers', in one run
 	@$(BIN)/python -m bench $(ARGS)
+
+docs: install ## write docs/operations.md, the list of what the local SageMaker supports
+	@{ printf '# Operations of the local SageMaker\n\nMade by `make docs` from `python -m local_sagemaker operations`.\n\n```\n'; $(BIN)/python -m local_sagemaker operations; printf '```\n'; } > docs/operations.md
 
 fmt: install ## format and fix what can be fixed
 	@$(BIN)/ruff check --fix .

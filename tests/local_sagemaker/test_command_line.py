@@ -290,3 +290,14 @@ def test_help_shows_an_example(cli: CommandLine) -> None:
     answer = cli.run("--help")
     assert answer.code == 0
     assert 'eval "$(python -m local_sagemaker env)"' in answer.out
+
+
+def test_the_list_of_operations_in_the_docs_is_what_the_command_prints() -> None:
+    written = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8")
+    printed = subprocess.run(
+        [sys.executable, "-m", "local_sagemaker", "operations"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert f"```\n{printed}```\n" in written, "run `make docs`"
