@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -65,6 +66,7 @@ def gather(place: Settings, problem: Problem, steps: Steps) -> dict[str, Any]:
 def download_reports(client: Any, s3: Any, problem: Problem, steps: Steps) -> dict[str, Path]:
     """Evaluation and Data Docs under build/report-<problem>/; the files worth opening."""
     folder = REPORTS / f"report-{problem.name}"
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier run's pages are not this one's
     found: dict[str, Path] = {}
     for step, output, names in (
         ("Validate", "validation", {"data_docs": "data_docs/index.html"}),

@@ -1,27 +1,28 @@
-"""Makes the HTML of Great Expectations open without a network.
+"""The Data Docs page of Great Expectations, made to open without a network.
 
-Its pages take styles, scripts, fonts and a logo from ten hosts (bootstrap, jquery, vega,
-font-awesome, and an image that tells its makers that a page was opened). make_offline takes those
-out, puts a small stylesheet of ours in their place, and removes pictures that no page shows. Its
-index is a table that a script draws, so index.html leads to the result instead. The content is not
-touched.
+It takes styles, scripts, fonts and a logo from ten hosts (bootstrap, jquery, vega, font-awesome,
+and an image that tells its makers that a page was opened). Those are taken out, and a small
+stylesheet of ours stands in their place; the content is not touched. There is one page and not the
+whole site: its index is a table that only a script could draw, and costs as much as the checks.
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import Any
 
-_REMOTE = re.compile(
+_ELSEWHERE = re.compile(
     r"""<script[^>]*\ssrc=["']https?://[^>]*>\s*</script>"""
-    r"""|<link[^>]*\shref=["']https?://[^>]*>"""
+    r"""|<link[^>]*\shref=[^>]*>"""
     r"""|<img[^>]*\ssrc=["']https?://[^>]*>"""
 )
 _REMOTE_IN_STYLE = re.compile(r"""url\((["']?)https?://[^)]*\)""")
+_LINK_TO_THE_SITE = re.compile(r"""\shref=["']\.\./[^"']*["']""")
 _STYLE = """<style>
 body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1100px; padding: 1rem;
   color: #222; background: #fff }
-nav, .navbar, .modal, .sr-only, .cooltip-body, footer, #ge-cta-footer { display: none }
+nav, .navbar, .modal, .sr-only, .cooltip-body, footer, #ge-cta-footer,
+  a[data-toggle], #navigation, .col-lg-2 { display: none }
 h1, h2, h3, h4, h5 { line-height: 1.25; margin: 1.4rem 0 .5rem }
 table { border-collapse: collapse; width: 100%; margin: .5rem 0 1.5rem }
 td, th { border: 1px solid #ddd; padding: .35rem .6rem; text-align: left; vertical-align: top }
@@ -35,33 +36,15 @@ a { color: #0b57d0 }
 </style>"""
 
 
-def make_offline(docs: Path) -> None:
-    """Rewrites every page and stylesheet under `docs` in place."""
-    result = next(docs.glob("validations/**/*.html"))
-    (docs / "index.html").write_text(_leading_to(result.relative_to(docs).as_posix()), "utf-8")
-    pages = sorted(docs.rglob("*.html"))
-    texts = [_without_remote(page.read_text("utf-8")) for page in pages]
-    for page, text in zip(pages, texts, strict=True):
-        page.write_text(text, "utf-8")
-    for sheet in docs.rglob("*.css"):
-        sheet.write_text(_REMOTE_IN_STYLE.sub("none", sheet.read_text("utf-8")), "utf-8")
-    for picture in (docs / "static").rglob("*"):
-        if picture.suffix in (".gif", ".png", ".otf") and not _used(picture.name, texts):
-            picture.unlink()
+def page(result: Any) -> str:
+    """The page of a validation result, as Great Expectations draws it, openable offline."""
+    from great_expectations.render.renderer import ValidationResultsPageRenderer
+    from great_expectations.render.view import DefaultJinjaPageView
+
+    return offline(DefaultJinjaPageView().render(ValidationResultsPageRenderer().render(result)))
 
 
-def _leading_to(page: str) -> str:
-    return (
-        "<!doctype html><title>Data Docs</title>"
-        f'<meta http-equiv="refresh" content="0; url={page}">'
-        f'<p><a href="{page}">Validation result</a></p>\n'
-    )
-
-
-def _without_remote(page: str) -> str:
-    page = _REMOTE_IN_STYLE.sub("none", _REMOTE.sub("", page))
-    return page.replace("</head>", f"{_STYLE}</head>", 1)
-
-
-def _used(name: str, texts: list[str]) -> bool:
-    return any(name in text for text in texts)
+def offline(html: str) -> str:
+    """The page without what it would load from elsewhere, with a stylesheet of ours."""
+    html = _LINK_TO_THE_SITE.sub("", _REMOTE_IN_STYLE.sub("none", _ELSEWHERE.sub("", html)))
+    return html.replace("</head>", f"{_STYLE}</head>", 1)

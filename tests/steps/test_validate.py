@@ -55,7 +55,7 @@ def refused(
     root = tmp_path_factory.mktemp("refused")
     (root / "bad.csv").write_text("\n".join(lines) + "\n")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(validate, "build_pages", lambda context, docs: None)
+        patch.setattr(validate, "write_page", lambda result, docs: None)
         validate.validate(SPEC, [root / "bad.csv"], root)
     outcome = json.loads((root / "validation.json").read_text())
     assert outcome["success"] is False
@@ -98,13 +98,11 @@ def test_good_data_passes_and_leaves_pages_that_open_without_a_network(
     assert found["success"] is True
     assert found["rows"] == 300
     assert found["expectations"] >= 30
-    pages = sorted((out / "data_docs").rglob("*.html"))
-    assert out / "data_docs/index.html" in pages
-    assert len(pages) == 3
-    for page in pages:
-        remote = r"<(script|link|img)[^>]*(src|href)=[\"']https?://|url\([\"']?https?:"
-        assert not re.search(remote, page.read_text()), page
-    assert "next_best_content" in "".join(page.read_text() for page in pages)
+    page = (out / "data_docs/index.html").read_text()
+    assert not re.search(
+        r"<(script|link|img)[^>]*(src|href)=[\"']https?://|url\([\"']?https?:", page
+    )
+    assert page.count("next_best_content") > 1
     assert asked == []
     assert list(home.iterdir()) == []
 
