@@ -1,15 +1,18 @@
 """What jobs run: the code bundle, addressed by its content, and its requirements.
 
-    run.py  problem.json  requirements-<step>.txt  steps/*  inference/*
+    run.py  job-code.tar: problem.json  requirements-<step>.txt  steps/*  inference/*
 
-The same problem, code and lock file make the same bytes, so the same S3 prefix, so a step whose
-code did not change is found in the cache. Putting a bundle into S3 is pipelines/uploads.py.
+Two objects and not forty, because every job fetches them all. The same problem, code and lock file
+make the same bytes, so the same S3 prefix, so a step whose code did not change is found in the
+cache. Putting a bundle into S3 is pipelines/uploads.py.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import re
+import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +24,8 @@ from pipelines.settings import PROJECT
 from steps.problem import Problem
 
 ROOMS = ("inference", "steps")
+START = "run.py"
+ARCHIVE = "job-code.tar"  # steps/run.py looks for it by this name
 # Not job code: a new way to generate practice data must not make every step run again.
 LEFT_OUT = ("steps/customers.py", "steps/generate.py", "steps/run.py")
 SUFFIXES = (".py", ".html", ".css")
@@ -60,6 +65,16 @@ class Bundle:
             digest.update(body)
         return digest.hexdigest()
 
+    def objects(self) -> dict[str, bytes]:
+        """What is uploaded: run.py, and an archive of the rest with nothing in it that varies."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for path in sorted(self.files.keys() - {START}):
+                member = tarfile.TarInfo(path)
+                member.size = len(self.files[path])
+                archive.addfile(member, io.BytesIO(self.files[path]))
+        return {START: self.files[START], ARCHIVE: packed.getvalue()}
+
     def prefix(self, problem_name: str) -> str:
         """The key prefix in the bucket, without the slash at its end."""
         return f"{problem_name}/code/{self.sha256[:20]}"
@@ -71,7 +86,7 @@ class Bundle:
 def build(problem: Problem, project: Path = PROJECT, lock: Path = LOCK) -> Bundle:
     """The bundle for a problem; BundleError when a file of it is missing."""
     files = dict(_code(project))
-    files["run.py"] = _read(project / "steps" / "run.py")
+    files[START] = _read(project / "steps" / "run.py")
     files["problem.json"] = problem.to_json().encode()
     pins = parse_pins(_read(lock).decode())
     for step in REQUIREMENTS:

@@ -35,7 +35,7 @@ def upload_bundle(s3: Any, bucket: str, problem_name: str, bundle: Bundle) -> bo
     marker = f"{prefix}{MARKER}"
     if _head(s3.head_object, Bucket=bucket, Key=marker):
         return False
-    for path, body in sorted(bundle.files.items()):
+    for path, body in bundle.objects().items():
         s3.put_object(Bucket=bucket, Key=f"{prefix}/{path}", Body=body)
     s3.put_object(Bucket=bucket, Key=marker, Body=b"")
     return True

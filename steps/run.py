@@ -1,8 +1,9 @@
 """`python3 run.py <step> [args]`: what a job starts. Standard library only.
 
-It stands beside `steps/`, `inference/` and `problem.json` in the code bundle:
+It stands in the code bundle beside `job-code.tar`, which holds `steps/`, `inference/`,
+`problem.json` and the requirements:
 
-    pinned requirements present? -> else pip install them -> steps.<step>.main(args) -> exit code
+    unpack -> requirements present? else pip install -> steps.<step>.main(args) -> exit code
 
 AWS's images lack some of the pins, so there pip runs; locally everything is there and nothing is
 installed. A step that fails leaves one paragraph where SageMaker looks for the reason.
@@ -14,11 +15,13 @@ import importlib.metadata
 import re
 import subprocess
 import sys
+import tarfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 STEPS = ("validate", "prepare", "train", "evaluate", "package")
+ARCHIVE = "job-code.tar"
 OWN_PACKAGES = ("steps", "inference")
 REASON_CHARACTERS = 1024  # SageMaker keeps no more of a reason
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*==\s*(?P<version>[^\s;#\\]+)")
@@ -38,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="go to the step")
     chosen = parser.parse_args(argv)
     try:
-        folder = bundle_folder()
+        folder = bundle_folder(root_of(chosen.arguments))
         install(missing_pins(requirements_of(chosen.step, folder)))
         sys.path[:] = [str(folder), *(p for p in sys.path if p != str(Path(__file__).parent))]
         step = importlib.import_module(f"steps.{chosen.step}")
@@ -48,10 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def bundle_folder() -> Path:
-    """Where `steps/` lies: beside run.py in the bundle, above it in a checkout."""
+def bundle_folder(root: Path) -> Path:
+    """Where `steps/` lies: unpacked from the archive beside run.py, or above it in a checkout."""
     here = Path(__file__).resolve().parent
-    return here if (here / "steps").is_dir() else here.parent
+    archive = here / ARCHIVE
+    if not archive.is_file():
+        return here.parent
+    folder = root / "code"  # a channel's own folder may be read-only
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return folder
 
 
 def requirements_of(step: str, folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """The code bundle: its address follows its content, and its pins cover what the steps import."""
 
 import ast
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -37,6 +38,12 @@ def test_equal_code_has_an_equal_address(telco: Problem, checkout: Path) -> None
     (checkout / "steps" / "__pycache__" / "train.pyc").write_bytes(b"x")
     assert bundle.build(telco, checkout).uri("a-bucket", "telco-churn") == before
     assert before.startswith("s3://a-bucket/telco-churn/code/")
+
+
+def test_equal_code_is_uploaded_as_equal_bytes(telco: Problem, checkout: Path) -> None:
+    for path in checkout.rglob("*.py"):
+        os.utime(path, (1, 1))
+    assert bundle.build(telco, checkout).objects() == bundle.build(telco).objects()
 
 
 @pytest.mark.parametrize("name", ["steps/train.py", "inference/model.py", "steps/run.py"])

@@ -86,7 +86,7 @@ def made(tmp_path: Path, shape: str, *more: str) -> tuple[Problem, Path]:
 def test_the_spec_passes_the_very_file_it_came_from(
     tmp_path: Path, shape: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(validate, "build_pages", lambda context, docs: None)
+    monkeypatch.setattr(validate, "write_page", lambda result, docs: None)
     spec, data = made(tmp_path, shape)
     assert [model.kind for model in spec.models] == [SHAPES[shape][2]]
     outcome = validate.validate(spec, [data], tmp_path)

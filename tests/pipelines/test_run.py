@@ -227,7 +227,7 @@ def test_a_run_ends_with_what_it_made(play: Play, capsys: pytest.CaptureFixture[
     assert started["PipelineParameters"] == [{"Name": "GateChurn", "Value": "0.5"}]
     assert started["ParallelismConfiguration"] == {"MaxParallelExecutionSteps": 2}
     assert any(key.endswith("/customers.csv") for key in s3.put)
-    assert any(key.endswith("/problem.json") for key in s3.put)
+    assert any(key.endswith("/job-code.tar") for key in s3.put)
 
 
 def test_the_endpoint_is_asked_about_features_alone(play: Play, telco: Any) -> None:

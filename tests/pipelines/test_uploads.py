@@ -1,5 +1,7 @@
 """Uploads happen once per content."""
 
+import io
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,11 @@ def test_a_bundle_is_uploaded_once() -> None:
     bucket, bundle = Bucket(), Bundle({"run.py": b"1", "steps/train.py": b"2"})
     assert uploads.upload_bundle(bucket, "b", "churn", bundle)
     prefix = bundle.prefix("churn")
-    assert bucket.objects[f"{prefix}/steps/train.py"] == b"2"
+    with tarfile.open(fileobj=io.BytesIO(bucket.objects[f"{prefix}/job-code.tar"])) as packed:
+        member = packed.extractfile("steps/train.py")
+        assert packed.getnames() == ["steps/train.py"]
+        assert member is not None
+        assert member.read() == b"2"
     before = dict(bucket.objects)
     bucket.objects[f"{prefix}/run.py"] = b"left alone"
     assert not uploads.upload_bundle(bucket, "b", "churn", bundle)
@@ -58,7 +64,7 @@ def test_the_marker_is_not_part_of_what_jobs_download() -> None:
     bucket, bundle = Bucket(), Bundle({"run.py": b"1"})
     uploads.upload_bundle(bucket, "b", "churn", bundle)
     inside = [key for key in bucket.objects if key.startswith(bundle.prefix("churn") + "/")]
-    assert inside == [f"{bundle.prefix('churn')}/run.py"]
+    assert inside == [f"{bundle.prefix('churn')}/{name}" for name in ("run.py", "job-code.tar")]
 
 
 def test_data_is_addressed_by_its_content_and_name(tmp_path: Path) -> None:

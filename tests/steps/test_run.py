@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tarfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,15 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    """A code bundle as a job gets it: run.py beside steps/ and inference/."""
-    folder = tmp_path / "code"
-    ignored = shutil.ignore_patterns("__pycache__")
-    for room in ("steps", "inference"):
-        shutil.copytree(PROJECT / room, folder / room, ignore=ignored)
+def bundle(shop: Any, tmp_path: Path) -> Path:
+    """A code bundle as a job gets it: run.py beside an archive of everything else."""
+    folder = tmp_path / "channel"
+    folder.mkdir()
     shutil.copy(PROJECT / "steps/run.py", folder / "run.py")
+    with tarfile.open(folder / "job-code.tar", "w") as archive:
+        archive.add(shop.spec_path, "problem.json")
+        for room in ("steps", "inference"):
+            archive.add(PROJECT / room, room)
     return folder
 
 
@@ -40,8 +43,7 @@ def test_a_step_runs_from_the_bundle_alone(shop: Any, bundle: Path, tmp_path: Pa
     assert (root / "model/model.ubj").read_bytes() == first.read_bytes()
 
 
-def test_the_spec_beside_run_py_is_the_default(shop: Any, bundle: Path, tmp_path: Path) -> None:
-    shutil.copy(shop.spec_path, bundle / "problem.json")
+def test_the_spec_of_the_bundle_is_the_default(shop: Any, bundle: Path, tmp_path: Path) -> None:
     root = tmp_path / "ml"
     (root / "processing/input").mkdir(parents=True)
     (root / "processing/input/data").symlink_to(shop.data)
@@ -58,7 +60,7 @@ def test_bad_input_leaves_one_paragraph_and_no_traceback(
     )
     assert done.returncode == 1
     reason = (tmp_path / "ml/output/message").read_text("utf-8")
-    assert reason == "prepare: no CSV file was given; put at least one into the input"
+    assert reason == "prepare: no data file was given; put at least one CSV into the input"
     assert done.stderr.strip() == reason
 
 
