@@ -159,8 +159,24 @@ def _serve(plan: Plan, register: Any) -> list[Any]:
         ),
         retry_policies=API_RETRIES,
     )
+    config = _endpoint_config(plan, model)
+    endpoint = sdk.EndpointStep(
+        name="Endpoint",
+        step_args=sdk.captured(
+            plan.session,
+            "create_endpoint",
+            {
+                "EndpointName": plan.problem.deploy.endpoint,
+                "EndpointConfigName": config.properties.EndpointConfigName,
+            },
+        ),
+    )
+    return [model, config, endpoint]
+
+
+def _endpoint_config(plan: Plan, model: Any) -> Any:
     execution = sdk.ExecutionVariables.PIPELINE_EXECUTION_ID
-    config = sdk.EndpointConfigStep(
+    return sdk.EndpointConfigStep(
         name="EndpointConfig",
         step_args=sdk.captured(
             plan.session,
@@ -181,15 +197,3 @@ def _serve(plan: Plan, register: Any) -> list[Any]:
         # No cache: its name holds the execution id, so it could never be found.
         retry_policies=API_RETRIES,
     )
-    endpoint = sdk.EndpointStep(
-        name="Endpoint",
-        step_args=sdk.captured(
-            plan.session,
-            "create_endpoint",
-            {
-                "EndpointName": plan.problem.deploy.endpoint,
-                "EndpointConfigName": config.properties.EndpointConfigName,
-            },
-        ),
-    )
-    return [model, config, endpoint]

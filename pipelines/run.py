@@ -94,14 +94,10 @@ def _run(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(json.dumps(json.loads(compiled.definition), indent=2, sort_keys=True))
         return 0
+    client = settings.sagemaker(place)
     if ours and found:
         _upload(place, ours, found)
-    client = settings.sagemaker(place)
-    if tags or kwargs.get("sagemaker_project_arn"):
-        tags = modules.custom_tags(
-            modules.load(args.module_name), tags, {"region": place.region, **kwargs}
-        )
-    change = execution.put(client, compiled, place.role_arn, args.description, tags)
+    change = _put(args, client, compiled, place, kwargs, tags)
     arn = execution.start(client, compiled.name, parameters, args.parallel)
     facts = {
         "target": place.target,
@@ -117,6 +113,22 @@ def _run(args: argparse.Namespace) -> int:
         stop = f"python -m pipelines.run --stop {arn}{place.words.flag}"
         print(f"\nThe execution goes on: {arn}\nTo stop it: {stop}", file=sys.stderr)
         return 130
+
+
+def _put(
+    args: argparse.Namespace,
+    client: Any,
+    compiled: Compiled,
+    place: Settings,
+    kwargs: dict[str, Any],
+    tags: list[dict[str, str]],
+) -> str:
+    """Create or update the pipeline, with the tags of the SageMaker project if there is one."""
+    if tags or kwargs.get("sagemaker_project_arn"):
+        tags = modules.custom_tags(
+            modules.load(args.module_name), tags, {"region": place.region, **kwargs}
+        )
+    return execution.put(client, compiled, place.role_arn, args.description, tags)
 
 
 def _ours(args: argparse.Namespace, kwargs: dict[str, Any]) -> Ours:
