@@ -45,6 +45,8 @@ LOAD_TIME_PREFIXES = (
     "PYTHON",
 )
 HONOURED = frozenset({"OMP_NUM_THREADS", "PYTHONPATH", "PYTHONUNBUFFERED"})
+# scikit-learn sets these where it is imported, so every child of such a process has them.
+HARMLESS = frozenset({"KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK"})
 THREADS = {
     "openmp": ("OMP_NUM_THREADS",),
     "blas": ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "SM_NUM_CPUS"),
@@ -121,7 +123,8 @@ def is_our_python(name: str) -> bool:
 
 
 def _can_honour(env: dict[str, str]) -> bool:
-    return not any(name.startswith(LOAD_TIME_PREFIXES) and name not in HONOURED for name in env)
+    known = HONOURED | HARMLESS
+    return not any(name.startswith(LOAD_TIME_PREFIXES) and name not in known for name in env)
 
 
 def _is_script(name: str) -> bool:

@@ -109,6 +109,11 @@ def test_what_a_fork_could_not_honour_is_executed(ran: Ran, tmp_path: Path) -> N
     assert ran(FORKED + "import scipy; print(scipy.mine)")[1] == "False\nTrue\n"
 
 
+def test_what_scikit_learn_leaves_in_the_environment_hinders_no_fork(ran: Ran) -> None:
+    left = {"KMP_DUPLICATE_LIB_OK": "True", "KMP_INIT_AT_FORK": "FALSE"}
+    assert ran(FORKED, **left)[1] == "True\n"
+
+
 def test_a_missing_script_is_pythons_own_error(ran: Ran) -> None:
     code, said = ran(command=["python3", "nowhere.py"])
     assert code == 2
