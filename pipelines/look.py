@@ -106,10 +106,17 @@ def _first_lines(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [line for line, _ in zip(file, range(_SAMPLE_LINES), strict=False)]
     except UnicodeDecodeError as error:
-        raise LookError(f"{path}: is not UTF-8 text: {error}") from error
+        raise _not_utf8(path, error) from error
     if not any(line.strip() for line in lines):
         raise LookError(f"{path}: the file is empty")
     return lines
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> LookError:
+    return LookError(
+        f"{path}: is not UTF-8 text (byte {error.start}); save it as UTF-8, for instance with"
+        f" `iconv -f latin1 -t utf-8 {path.name}`"
+    )
 
 
 def _separator(lines: list[str]) -> str:
@@ -165,7 +172,7 @@ def _table(path: Path, separator: str, header: bool, names: list[str]) -> pd.Dat
         reason = str(error).strip().rpartition("error: ")[2]
         raise LookError(f"{path}: is not a table: {reason}") from error
     except UnicodeDecodeError as error:
-        raise LookError(f"{path}: is not UTF-8 text: {error}") from error
+        raise _not_utf8(path, error) from error
     if not isinstance(table.index, pd.RangeIndex):
         raise LookError(f"{path}: is not a table: line 2 has more cells than line 1 names columns")
     return pd.DataFrame({name: table[name].fillna("").str.strip() for name in names})
