@@ -102,7 +102,7 @@ def answers(chosen: Processing, content: bytes, count: int) -> list[str]:
     text = content.decode()
     if count == 1 and chosen.output_kind != CSV:
         return [text]  # one document, on however many lines
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
     if len(lines) != count:
         raise RecordError(
             f"the model answered {len(lines)} lines for {count} records; filters and joins need "
