@@ -21,6 +21,7 @@ JSON = "application/json"
 PLAIN = "text/plain"
 LOOPBACK = "127.0.0.1"
 PAYLOAD_MB = 6
+CHUNK_BYTES = 1 << 20
 
 
 def serve(port: int, invoke: Invoke, largest_bytes: int | None = None) -> None:
@@ -60,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
         if self.largest_bytes is not None and length > self.largest_bytes:
-            self.close_connection = True  # the body stays unread
+            self._discard(length)
             said = f"the body has {length} bytes, more than MAX_CONTENT_LENGTH {self.largest_bytes}"
             self._send((413, PLAIN, said.encode()))
             return
@@ -69,6 +70,11 @@ class Handler(BaseHTTPRequestHandler):
             self._send(type(self).invoke(body, self.headers))
         else:
             self._send((404, PLAIN, f"POST {self.path} is not served".encode()))
+
+    def _discard(self, length: int) -> None:
+        """Read a body that is refused: a client still writing it would not see the answer."""
+        while length > 0:
+            length -= len(self.rfile.read(min(length, CHUNK_BYTES))) or length
 
     def _send(self, result: Answer) -> None:
         status, content_type, body = result

@@ -113,10 +113,8 @@ def _started(plane: Plane, row: Row, root: Path, running: Running) -> fleet.Inst
         "ModelDataUrl": runs.get("ModelDataUrl"),
         "Environment": {**runs.get("Environment", {}), **environment(row)},
     }
-    with running.lock:
-        if running.stop.is_set():
-            raise fleet.InstanceError("the job was stopped")
-        instance = fleet.start_in(plane, place, planned)
+    instance = fleet.start_in(plane, place, planned)
+    with running.lock:  # from here on a stop ends the server itself
         running.process = instance.process
     return instance
 

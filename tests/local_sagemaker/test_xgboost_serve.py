@@ -205,4 +205,5 @@ def endpoint(local: Any, sagemaker: Any) -> Any:
 def test_an_endpoint_serves_a_model_without_a_script(endpoint: Any) -> None:
     assert float(ask(endpoint, "1,2,3")) == expected(trained())[0]
     with pytest.raises(endpoint.exceptions.ModelError, match="more than MAX_CONTENT_LENGTH 9"):
-        ask(endpoint, "1,2,3,4,5,6")
+        ask(endpoint, "1,2,3," * 500_000)
+    assert float(ask(endpoint, "1,2,3")) == expected(trained())[0]
