@@ -348,6 +348,20 @@ def test_a_stopped_job_ends_its_model_server(
         sagemaker.stop_transform_job(TransformJobName="job")
 
 
+def test_a_job_that_is_stopped_while_its_model_loads_is_stopped(
+    local: Any, sagemaker: Any, tmp_path: Path
+) -> None:
+    here = tmp_path / "here"
+    slow = f"import time\ndef model_fn(d):\n open({str(here)!r}, 'w').close()\n time.sleep(60)\n"
+    create_model(local, sagemaker, "one", f"{slow}transform_fn = print\n")
+    local.put("in/a.csv", "1")
+    sagemaker.create_transform_job(**request(local))
+    local.until_true(here.exists)
+    sagemaker.stop_transform_job(TransformJobName="job")
+    row = local.until("transform-job", "job")
+    assert (row["TransformJobStatus"], "FailureReason" in row) == ("Stopped", False)
+
+
 def test_a_job_of_a_server_that_was_killed_is_failed_at_the_next_start(
     local: Any, sagemaker: Any, model: str, tmp_path: Path
 ) -> None:
