@@ -207,3 +207,15 @@ def test_an_endpoint_serves_a_model_without_a_script(endpoint: Any) -> None:
     with pytest.raises(endpoint.exceptions.ModelError, match="more than MAX_CONTENT_LENGTH 9"):
         ask(endpoint, "1,2,3," * 500_000)
     assert float(ask(endpoint, "1,2,3")) == expected(trained())[0]
+
+
+def test_a_script_is_served_when_it_is_named_or_when_there_is_no_model(tmp_path: Path) -> None:
+    code = tmp_path / "model" / "code"
+    code.mkdir(parents=True)
+    base = {"SAGEMAKER_BASE_DIR": str(tmp_path)}
+    assert not xgboost_serve.has_script(base)
+    (code / "inference.py").touch()
+    assert xgboost_serve.has_script(base)
+    (tmp_path / "model" / "xgboost-model").touch()
+    assert not xgboost_serve.has_script(base)
+    assert xgboost_serve.has_script({**base, "SAGEMAKER_PROGRAM": "inference.py"})
