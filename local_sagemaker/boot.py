@@ -31,6 +31,7 @@ API = (
     "processing_jobs",
     "tags",
     "training_jobs",
+    "transform_jobs",
 )
 STATE = "state.sqlite"
 

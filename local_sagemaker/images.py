@@ -17,8 +17,7 @@ URI = re.compile(
     r"^(?:(?P<registry>[^/]+\.[^/]+|localhost(?::\d+)?)/)?(?P<name>[^:@]+)"
     r"(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]+))?$"
 )
-# By path, not by -m: a user's program must not find our packages on its module path.
-SCRIPT_SERVER = ["python", str(Path(__file__).parent / "containers" / "script_server.py")]
+CONTAINER = ["python", str(Path(__file__).parent / "containers" / "run.py")]
 MODEL_CODE = "/opt/ml/model/code"
 
 
@@ -70,13 +69,13 @@ IMAGES = {
         Image(
             "sagemaker-xgboost",
             version="3.2-0",
-            serve=SCRIPT_SERVER,
+            serve=[*CONTAINER, "xgboost_serve"],
             no_train=SCRIPT_ONLY.format("XGBoost's algorithm mode"),
         ),
         Image(
             "sagemaker-scikit-learn",
             version="1.9-0-cpu-py3",
-            serve=SCRIPT_SERVER,
+            serve=[*CONTAINER, "script_server"],
             no_train=SCRIPT_ONLY.format("scikit-learn's script mode by hyperparameters"),
         ),
         Image(

@@ -131,6 +131,10 @@ class Storage:
         self._all(self._download_one, jobs)
         return sum(size for _, _, size in objects)
 
+    def download_object(self, uri: str, target: Path) -> None:
+        """One object, and not what else begins with its key, into a file."""
+        self._download_one(parse(uri), target)
+
     def upload(self, path: Path, uri: str) -> int:
         """A file to the key, or all in a directory below it, no symlinks; returns bytes."""
         place = parse(uri)

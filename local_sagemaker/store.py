@@ -46,6 +46,7 @@ KINDS: dict[str, Kind] = {
     ),
     "processing-job": Kind("ProcessingJobName", "ProcessingJobArn", "ProcessingJobStatus"),
     "training-job": Kind("TrainingJobName", "TrainingJobArn", "TrainingJobStatus"),
+    "transform-job": Kind("TransformJobName", "TransformJobArn", "TransformJobStatus"),
     "model": Kind("ModelName", "ModelArn"),
     "model-package-group": Kind(
         "ModelPackageGroupName", "ModelPackageGroupArn", "ModelPackageGroupStatus"

@@ -4,32 +4,27 @@ serve`.
 The user's program (SAGEMAKER_PROGRAM in SAGEMAKER_SUBMIT_DIRECTORY, else code/ of the model) gives
 model_fn, and either transform_fn or input_fn, predict_fn, output_fn. The model is loaded first;
 only then does the port answer, so a model that cannot be loaded ends this process with the reason
-in its log. Standard library only, and run by path: nothing but the user's own imports costs time or
-memory.
+in its log. Standard library only: nothing but the user's own imports costs time or memory. Run
+through run.py; HTTP is model_http.py's.
 """
 
 from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-Headers = Mapping[str, str] | Message
-Answer = tuple[int, str, bytes]
+from local_sagemaker.containers import model_http
+from local_sagemaker.containers.model_http import JSON, Answer, Headers
+
 # the toolkit hands these over as str, all others as bytes
 TEXT_TYPES = ("application/json", "text/csv")
-JSON = "application/json"
-LOOPBACK = "127.0.0.1"
-EXECUTION_PARAMETERS = {"BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": 6}
 
 
 class SetupError(Exception):
@@ -77,7 +72,7 @@ def load_program(chosen: Settings) -> ModuleType:
             f"SAGEMAKER_PROGRAM: there is no {path}; model.tar.gz must hold it as "
             f"code/{chosen.program}"
         )
-    sys.path[0] = str(chosen.code_dir)
+    sys.path.insert(0, str(chosen.code_dir))
     module = importlib.import_module(".".join(Path(chosen.program).with_suffix("").parts))
     _check_functions(module, chosen.program)
     return module
@@ -168,48 +163,6 @@ def _encoded(result: Any, accept: str) -> tuple[str, bytes]:
     )
 
 
-class Handler(BaseHTTPRequestHandler):
-    """GET /ping, GET /execution-parameters, POST /invocations; keep-alive."""
-
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # one segment an answer
-    transform: Callable[[Any, str, str], Any]
-    default_accept: str
-
-    def do_GET(self) -> None:
-        if self.path == "/ping":
-            self._send((200, "text/plain", b""))
-        elif self.path == "/execution-parameters":
-            body = {"MaxConcurrentTransforms": os.cpu_count() or 1, **EXECUTION_PARAMETERS}
-            self._send((200, JSON, json.dumps(body).encode()))
-        else:
-            self._send((404, "text/plain", f"GET {self.path} is not served".encode()))
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path != "/invocations":
-            self._send((404, "text/plain", f"POST {self.path} is not served".encode()))
-            return
-        transform = type(self).transform
-        self._send(answer(transform, body, self.headers, self.default_accept))
-
-    def _send(self, result: Answer) -> None:
-        status, content_type, body = result
-        self.send_response_only(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-
-class Server(ThreadingHTTPServer):
-    """One thread a connection, loopback only."""
-
-    daemon_threads = True
-    request_queue_size = 256
-
-
 def main(environ: Mapping[str, str]) -> int:
     try:
         chosen = settings(environ)
@@ -218,15 +171,9 @@ def main(environ: Mapping[str, str]) -> int:
         print(f"cannot serve: {problem}", file=sys.stderr)
         return 1
     model = module.model_fn(str(chosen.model_dir))
-    functions = {
-        "transform": staticmethod(transformer(module, model)),
-        "default_accept": chosen.accept,
-    }
-    server = Server((LOOPBACK, chosen.port), type("ModelHandler", (Handler,), functions))
+    transform = transformer(module, model)
     print(f"serving {chosen.program} on port {chosen.port}", flush=True)
-    server.serve_forever()
+    model_http.serve(
+        chosen.port, lambda body, headers: answer(transform, body, headers, chosen.accept)
+    )
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(os.environ))

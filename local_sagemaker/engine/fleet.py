@@ -17,7 +17,7 @@ import socket
 import tarfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,18 @@ class Instance:
             file.seek(max(self.log_start, self.log.stat().st_size - LOG_BYTES))
             lines = file.read().decode(errors="replace").splitlines()
         return " | ".join(line.strip() for line in lines[-LOG_LINES:] if line.strip())
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one model server runs: its name, its /opt/ml, its log. A short-lived one is forked
+    from the pre-imported process: it starts sooner, and is not there long enough to be slim.
+    """
+
+    name: str
+    workspace: Path
+    log: Path
+    short_lived: bool = False
 
 
 @dataclass(eq=False)
@@ -264,41 +276,50 @@ def start(plane: Plane, endpoint: str, planned: Row) -> Instance:
     """Start one model server of a variant; it is not healthy yet. Raises InstanceError."""
     root = plane.config.home / "endpoints" / endpoint
     root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    workspace, number = _new_workspace(root, planned["VariantName"])
+    variant = planned["VariantName"]
+    workspace, number = _new_workspace(root, variant)
+    log_file = plane.config.home / "logs" / "endpoints" / f"{endpoint}-{variant}-{number}.log"
     try:
-        _place_model(plane, planned["ModelDataUrl"], workspace)
-        return _start_process(plane, endpoint, planned, workspace, number)
-    except (InstanceError, StorageError, OSError, tarfile.TarError, ProcessStartError) as problem:
+        return start_in(
+            plane, Place(f"{endpoint}/{variant}-{number}", workspace, log_file), planned
+        )
+    except InstanceError as problem:
         shutil.rmtree(workspace, ignore_errors=True)
-        variant = planned["VariantName"]
         raise InstanceError(f"variant {variant} could not be started: {problem}") from problem
 
 
-def wait_until_healthy(instance: Instance, seconds: float, given_up: threading.Event) -> None:
-    """GET /ping until it answers 200. Raises InstanceError when it ends or is too slow."""
-    pings = Connections(instance.port, PING_TIMEOUT_SECONDS)
+def start_in(plane: Plane, place: Place, planned: Row) -> Instance:
+    """Start a model server (Image, ModelDataUrl, Environment) in an empty workspace. Raises
+    InstanceError.
+    """
     try:
-        _ping_until_healthy(instance, pings, seconds, given_up)
-    finally:
-        pings.close()
+        _place_model(plane, planned["ModelDataUrl"], place.workspace)
+        return _start_process(plane, place, planned)
+    except (StorageError, OSError, tarfile.TarError, ProcessStartError) as problem:
+        raise InstanceError(str(problem)) from problem
 
 
-def _ping_until_healthy(
-    instance: Instance, pings: Connections, seconds: float, given_up: threading.Event
+def wait_until_healthy(
+    instance: Instance,
+    seconds: float,
+    given_up: threading.Event,
+    what: str = "production variant of",
 ) -> None:
+    """GET /ping until it answers 200. Raises InstanceError when it ends or is too slow."""
     deadline = time.monotonic() + seconds
     name = instance.process.name
-    while not _pings(pings):
-        if instance.process.ended.wait(PING_PAUSE_SECONDS):
-            raise InstanceError(
-                f"The model server of {name} ended with exit code {instance.process.exit_code} "
-                f"before it answered /ping. Its last lines: {instance.last_words()}"
-            )
-        if given_up.is_set() or time.monotonic() > deadline:
-            raise InstanceError(
-                f"The primary container for production variant of {name} did not pass the ping "
-                f"health check in {seconds:.0f} s. Its last lines: {instance.last_words()}"
-            )
+    with closing(Connections(instance.port, PING_TIMEOUT_SECONDS)) as pings:
+        while not _pings(pings):
+            if instance.process.ended.wait(PING_PAUSE_SECONDS):
+                raise InstanceError(
+                    f"The model server of {name} ended with exit code {instance.process.exit_code} "
+                    f"before it answered /ping. Its last lines: {instance.last_words()}"
+                )
+            if given_up.is_set() or time.monotonic() > deadline:
+                raise InstanceError(
+                    f"The primary container for {what} {name} did not pass the ping health check "
+                    f"in {seconds:.0f} s. Its last lines: {instance.last_words()}"
+                )
 
 
 def _pings(connections: Connections) -> bool:
@@ -337,24 +358,21 @@ def _place_model(plane: Plane, uri: str | None, workspace: Path) -> None:
     shutil.rmtree(fetched)
 
 
-def _start_process(
-    plane: Plane, endpoint: str, planned: Row, workspace: Path, number: int
-) -> Instance:
+def _start_process(plane: Plane, place: Place, planned: Row) -> Instance:
     image = images.resolve(planned["Image"])
     port = free_port()
-    logs = plane.config.home / "logs" / "endpoints"
-    logs.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = logs / f"{endpoint}-{planned['VariantName']}-{number}.log"
+    workspace, path = place.workspace, place.log
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with path.open("a") as file:
         file.writelines(f"local SageMaker: {note}\n" for note in image.notes)
     spec = ProcessSpec(
-        name=f"{endpoint}/{planned['VariantName']}-{number}",
+        name=place.name,
         command=image.serve_command(),
         env=_environment(plane, planned["Environment"], port),
         workspace=workspace,
         log=path,
         cwd=image.serve_cwd,
-        preimported=False,
+        preimported=place.short_lived,
     )
     if image.serve_cwd and not (workspace / Path(image.serve_cwd).relative_to("/opt/ml")).is_dir():
         raise InstanceError(f"the model has no {image.serve_cwd}; {image.name} runs from there")

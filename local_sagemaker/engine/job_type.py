@@ -1,14 +1,18 @@
-"""What processing and training jobs differ in, one table row each; engine/jobs.py runs either."""
+"""What kinds of jobs differ in, one table row each; engine/jobs.py runs them all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from local_sagemaker.images import Image
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
+
+if TYPE_CHECKING:
+    from local_sagemaker.engine.jobs import Running
 
 NO_ISOLATION = "EnableNetworkIsolation is not enforced here: this job can reach the network"
 COMPLETED, FAILED, STOPPED, TIMED_OUT = "Completed", "Failed", "Stopped", "TimedOut"
@@ -36,10 +40,26 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class JobType:
-    """How one kind of job is laid out, started and delivered."""
+class JobKind:
+    """What every kind of job has."""
 
     kind: str
+    # Members when it enters a stage: Downloading, Training, Uploading, Stopping or an end.
+    stage: Callable[[Row, str, float], Row]
+    grace_seconds: float
+
+
+@dataclass(frozen=True)
+class DrivenJob(JobKind):
+    """A job that is more than one process run to its end: `drive` does it all, in the slot."""
+
+    drive: Callable[[Plane, Row, Running], tuple[Outcome, Row]]
+
+
+@dataclass(frozen=True)
+class JobType(JobKind):
+    """How a job that is one process is laid out, started and delivered."""
+
     image_uri: Callable[[Row], str]
     inputs: Callable[[Row], list[Input]]
     # Config files and empty output directories, as /opt/ml has them when the container starts.
@@ -52,7 +72,4 @@ class JobType:
     deliver: Callable[[Plane, Row, Path, Outcome], Row]
     # Members for a job that ended, from its workspace and log.
     closing: Callable[[Plane, Row, Path, Outcome], Row]
-    # Members when it enters a stage: Downloading, Training, Uploading, Stopping or an end.
-    stage: Callable[[Row, str, float], Row]
     max_runtime_seconds: Callable[[Row], float]
-    grace_seconds: float

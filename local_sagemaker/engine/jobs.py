@@ -2,8 +2,9 @@
 
 inputs from S3 -> workspace -> process tree -> outputs to S3 -> Completed | Failed | Stopped
 
-What a processing and a training job do differently stands in processing.py and training.py. A job
-that was running when the server died is Failed at the next start: recover().
+What a processing and a training job do differently stands in processing.py and training.py; a
+transform job drives itself (transform.py). A job that was running when the server died is Failed at
+the next start: recover().
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_sagemaker import config, images, lifecycle
-from local_sagemaker.engine import processing, training, workspace
+from local_sagemaker.engine import processing, training, transform, workspace
 from local_sagemaker.engine.job_type import (
     COMPLETED,
     FAILED,
     STOPPED,
     TIMED_OUT,
+    DrivenJob,
     Input,
     JobFailure,
+    JobKind,
     JobType,
     Outcome,
 )
@@ -39,7 +42,8 @@ from local_sagemaker.store import KINDS, Row
 
 log = logging.getLogger(__name__)
 
-JOB_TYPES: dict[str, JobType] = {job.kind: job for job in (processing.JOB, training.JOB)}
+JOBS: tuple[JobType | DrivenJob, ...] = (processing.JOB, training.JOB, transform.JOB)
+JOB_TYPES = {job.kind: job for job in JOBS}
 PARALLEL_INPUTS = 4
 INTERRUPTED = "InternalServerError: the local SageMaker was stopped while this job ran"
 
@@ -73,6 +77,10 @@ def start_processing_job(plane: Plane, name: str) -> None:
 
 def start_training_job(plane: Plane, name: str) -> None:
     _submit(plane, "training-job", name)
+
+
+def start_transform_job(plane: Plane, name: str) -> None:
+    _submit(plane, "transform-job", name)
 
 
 def stop(plane: Plane, kind: str, name: str) -> None:
@@ -118,7 +126,7 @@ def recover(plane: Plane) -> None:
                 _interrupted(plane, job, row[name_member(job)], row[status])
 
 
-def _interrupted(plane: Plane, job: JobType, name: str, status: str) -> None:
+def _interrupted(plane: Plane, job: JobKind, name: str, status: str) -> None:
     if status == "Stopping":
         _finish(plane, job, name, Outcome(STOPPED), {})
     else:
@@ -141,7 +149,7 @@ def _submit(plane: Plane, kind: str, name: str) -> None:
     running.future.add_done_callback(lambda _: pool.running.pop((kind, name), None))
 
 
-def _run(plane: Plane, job: JobType, name: str, running: Running) -> None:
+def _run(plane: Plane, job: JobType | DrivenJob, name: str, running: Running) -> None:
     """The whole life of a job, in its slot; every way out of it ends in a status."""
     try:
         outcome, members = _carry_out(plane, job, name, running)
@@ -156,10 +164,14 @@ def _run(plane: Plane, job: JobType, name: str, running: Running) -> None:
         _finish(plane, job, name, outcome, members)
 
 
-def _carry_out(plane: Plane, job: JobType, name: str, running: Running) -> tuple[Outcome, Row]:
+def _carry_out(
+    plane: Plane, job: JobType | DrivenJob, name: str, running: Running
+) -> tuple[Outcome, Row]:
     row = plane.store.get(job.kind, name)
     if row is None:
         raise JobFailure("InternalServerError: the job's row is gone")
+    if isinstance(job, DrivenJob):
+        return job.drive(plane, row, running)
     root = workspace.create(plane.config.home, job.kind, name)
     try:
         with _Translated("download"):
@@ -228,7 +240,7 @@ def base_environment(plane: Plane) -> dict[str, str]:
     }
 
 
-def name_member(job: JobType) -> str:
+def name_member(job: JobKind) -> str:
     return KINDS[job.kind].name
 
 
@@ -257,7 +269,7 @@ def _enter(plane: Plane, job: JobType, name: str, stage: str) -> None:
     plane.store.edit(job.kind, name, change)
 
 
-def _finish(plane: Plane, job: JobType, name: str, outcome: Outcome, members: Row) -> None:
+def _finish(plane: Plane, job: JobKind, name: str, outcome: Outcome, members: Row) -> None:
     row = plane.store.get(job.kind, name) or {}
     status = STOPPED if outcome.end == TIMED_OUT else outcome.end
     staged = job.stage(row, outcome.end, plane.clock.now())

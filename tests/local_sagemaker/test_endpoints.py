@@ -34,7 +34,7 @@ def servers(local: Any) -> list[psutil.Process]:
     for each in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             ours = each.environ().get("AWS_ENDPOINT_URL_SAGEMAKER") == local.url
-            if ours and any("script_server" in word for word in each.cmdline()):
+            if ours and any("containers" in word for word in each.cmdline()):
                 found.append(each)
     return found
 

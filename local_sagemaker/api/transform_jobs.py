@@ -1,0 +1,108 @@
+"""Transform jobs: create, describe, list, stop. How one runs is engine/transform.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from local_sagemaker import lifecycle
+from local_sagemaker.arns import arn
+from local_sagemaker.engine import jobs, transform, variants
+from local_sagemaker.errors import resource_in_use, validation
+from local_sagemaker.operations import operation
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Duplicate
+
+KIND = "transform-job"
+SORT_KEYS = {
+    "CreationTime": "CreationTime",
+    "Name": "TransformJobName",
+    "Status": "TransformJobStatus",
+}
+
+
+@operation(
+    "CreateTransformJob",
+    (
+        "TransformJobName",
+        "ModelName",
+        "MaxConcurrentTransforms",
+        "ModelClientConfig",
+        "MaxPayloadInMB",
+        "BatchStrategy",
+        "Environment",
+        "TransformInput.DataSource.S3DataSource.S3Uri",
+        "TransformInput.ContentType",
+        "TransformOutput.S3OutputPath",
+        "TransformOutput.Accept",
+        "TransformOutput.AssembleWith",
+        "DataProcessing",
+        "Tags",
+    ),
+    kept=(
+        "ExperimentConfig",
+        "TransformOutput.KmsKeyId",
+        "TransformResources.InstanceType",
+        "TransformResources.TransformAmiVersion",
+        "TransformResources.VolumeKmsKeyId",
+    ),
+    only={
+        "TransformInput.CompressionType": ("None",),
+        "TransformInput.DataSource.S3DataSource.S3DataType": ("S3Prefix",),
+        "TransformInput.SplitType": ("None", "Line"),
+        "TransformResources.InstanceCount": (1,),
+    },
+)
+def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    name = request["TransformJobName"]
+    model = variants.model_row(plane, request["ModelName"])
+    transform.check(request)
+    now = plane.clock.now()
+    row = {
+        **{member: value for member, value in request.items() if member != "Tags"},
+        "TransformJobArn": arn(plane.config, KIND, name),
+        "TransformJobStatus": "InProgress",
+        "CreationTime": now,
+        "LastModifiedTime": now,
+        # The job goes on when its model is deleted meanwhile, as an endpoint does.
+        variants.CONTAINER: model[variants.CONTAINER],
+    }
+    try:
+        plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))
+    except Duplicate as cause:
+        raise resource_in_use(
+            "Job name must be unique within an AWS account and region, and a job with this name "
+            f"already exists ({row['TransformJobArn']})"
+        ) from cause
+    lifecycle.announce(plane, KIND, name)
+    jobs.start_transform_job(plane, name)
+    return row
+
+
+@operation("DescribeTransformJob")
+def describe_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    return _existing(plane, request["TransformJobName"])
+
+
+@operation("ListTransformJobs")
+def list_transform_jobs(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    rows, token = plane.store.page(KIND, request, sort_keys=SORT_KEYS, default_order="Descending")
+    return {"TransformJobSummaries": rows, "NextToken": token}
+
+
+@operation("StopTransformJob")
+def stop_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    row = _existing(plane, request["TransformJobName"])
+    if row["TransformJobStatus"] != "InProgress":
+        raise validation(
+            "The request was rejected because the transform job is in status "
+            f"{row['TransformJobStatus']}."
+        )
+    jobs.stop(plane, KIND, row["TransformJobName"])
+    return {}
+
+
+def _existing(plane: Plane, name: str) -> dict[str, Any]:
+    row = plane.store.get(KIND, name)
+    if row is None:
+        raise validation(f"Could not find requested job with name: {name}")
+    return row

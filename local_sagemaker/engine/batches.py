@@ -1,0 +1,220 @@
+"""Objects through a model server: read, cut, send with several requests under way, put together in
+order, upload.
+
+    object -> file -> records -> mini-batches -> window of requests -> file -> <name>.out
+
+The window runs over the ends of objects, so that many small ones are sent side by side too. Nothing
+is held longer than the window: an object may be of any size.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from local_sagemaker import storage
+from local_sagemaker.engine import joining, splitting
+from local_sagemaker.engine.fleet import Instance
+from local_sagemaker.engine.job_type import JobFailure
+from local_sagemaker.engine.joining import RecordError
+from local_sagemaker.engine.routing import Connections, ModelGoneError, ModelTimeoutError
+from local_sagemaker.engine.splitting import Batch, RecordTooLargeError
+from local_sagemaker.plane import Plane
+from local_sagemaker.storage import StorageError
+
+FIRST_PAUSE_SECONDS = 0.05
+DYING_SECONDS = 1.0  # from a broken connection to the news that the server's process ended
+
+
+class RequestError(Exception):
+    """A mini-batch that the model did not answer; the message begins with AWS's word for whose
+    fault it is.
+    """
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that the objects of one job have in common."""
+
+    plane: Plane
+    processing: joining.Processing
+    split_type: str
+    assemble_with: str
+    concurrent: int
+    limit_bytes: int
+    many: bool
+    headers: dict[str, str]
+    retries: int
+    source: str
+    target: str
+    instance: Instance
+    connections: Connections
+    stop: threading.Event
+    spool: Path
+
+    def say(self, what: str) -> None:
+        """A line in the job's log, as AWS's own have it."""
+        now = datetime.fromtimestamp(self.plane.clock.now(), UTC)
+        with self.instance.log.open("a") as file:
+            file.write(f"{now.isoformat(timespec='milliseconds')}:[sagemaker logs]: {what}\n")
+
+
+@dataclass(eq=False)
+class Item:
+    """One object on its way; `failure` is the first thing that went wrong with it."""
+
+    uri: str
+    target: str
+    given: Path
+    result: Path
+    failure: str = ""
+
+
+# What was sent and is not yet written, in order: a mini-batch, or (twice None) an object's end.
+Window = deque[tuple[Item, Batch | None, Future[bytes] | None]]
+
+
+def transform(work: Work, keys: list[str]) -> list[str]:
+    """Every object of the job, until it is stopped; what failed, an entry an object. Raises
+    JobFailure when the model server is gone.
+    """
+    failures: list[str] = []
+    window: Window = deque()
+    pool = ThreadPoolExecutor(work.concurrent, thread_name_prefix="transform")
+    try:
+        for number, key in enumerate(keys):
+            _send(work, _item(work, key, number), window, pool, failures)
+            if work.stop.is_set():
+                break
+        while window and not work.stop.is_set():
+            _settle(work, window, failures)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return failures
+
+
+def _item(work: Work, key: str, number: int) -> Item:
+    source = storage.parse(work.source)
+    name = storage.relative_name(source.key, key)
+    return Item(
+        f"s3://{source.bucket}/{key}",
+        f"{work.target.rstrip('/')}/{name}.out",
+        work.spool / f"{number}.in",
+        work.spool / f"{number}.out",
+    )
+
+
+def _send(
+    work: Work, item: Item, window: Window, pool: ThreadPoolExecutor, failures: list[str]
+) -> None:
+    """Put an object's mini-batches into the window, making room by writing the oldest."""
+    try:
+        work.plane.storage.download_object(item.uri, item.given)
+        item.result.touch()
+        with closing(_batches(work, item.given)) as cut:
+            for batch in cut:
+                _make_room(work, window, failures)
+                if item.failure or work.stop.is_set():
+                    break
+                future = pool.submit(ask, work, b"\n".join(batch[1]))
+                window.append((item, batch, future))
+    except (StorageError, RecordError, RecordTooLargeError, UnicodeDecodeError) as problem:
+        item.failure = item.failure or f"ClientError: {problem}"
+    _make_room(work, window, failures)
+    window.append((item, None, None))
+
+
+def _batches(work: Work, given: Path) -> Generator[Batch]:
+    whole = work.split_type == "None"
+    lines = not whole or work.processing.reads_lines
+    if whole:
+        splitting.check_size(given.stat().st_size, 1, work.limit_bytes)
+    with given.open("rb") as file:
+        found = splitting.records(file, "Line" if lines else "None", work.limit_bytes)
+        pairs = ((record, work.processing.outgoing(record)) for record in found)
+        limit = None if whole else work.limit_bytes
+        yield from splitting.batches(pairs, limit, whole or work.many)
+
+
+def _make_room(work: Work, window: Window, failures: list[str]) -> None:
+    """Twice what is under way: the next request is at hand when one ends."""
+    while len(window) >= 2 * work.concurrent and not work.stop.is_set():
+        _settle(work, window, failures)
+
+
+def _settle(work: Work, window: Window, failures: list[str]) -> None:
+    """Write down the oldest entry of the window once it is answered."""
+    item, batch, future = window.popleft()
+    if batch is None or future is None:
+        _finish(work, item, failures)
+        return
+    try:
+        content = future.result()
+        if not item.failure:
+            out = joining.assembled(work.processing, batch[0], content, work.assemble_with)
+            with item.result.open("ab") as file:
+                file.write(out)
+    except RequestError as problem:
+        item.failure = item.failure or str(problem)
+    except (RecordError, UnicodeDecodeError) as problem:
+        item.failure = item.failure or f"ClientError: {problem}"
+
+
+def _finish(work: Work, item: Item, failures: list[str]) -> None:
+    """An object's end: its `.out`, or its failure."""
+    try:
+        if not item.failure:
+            work.plane.storage.upload(item.result, item.target)
+    except StorageError as problem:
+        item.failure = f"ClientError: {problem}"
+    finally:
+        item.given.unlink(missing_ok=True)
+        item.result.unlink(missing_ok=True)
+    if item.failure:
+        whose, _, what = item.failure.partition(": ")
+        failures.append(f"{whose}: {item.uri}: {what}")
+        work.say(f"{item.uri.removeprefix('s3://')}: {item.failure}")
+
+
+def ask(work: Work, body: bytes) -> bytes:
+    """The model's answer to one mini-batch. Raises RequestError, or JobFailure when the server is
+    gone.
+    """
+    pause = FIRST_PAUSE_SECONDS
+    for attempt in range(work.retries + 1):
+        try:
+            return _ask_once(work, body)
+        except RequestError as problem:
+            final = str(problem).startswith("ClientError") or attempt == work.retries
+            if final or work.plane.clock.wait(work.stop, pause):
+                raise
+            pause *= 2
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _ask_once(work: Work, body: bytes) -> bytes:
+    try:
+        status, _, content = work.connections.ask("POST", "/invocations", work.headers, body)
+    except ModelTimeoutError as cause:
+        raise RequestError(
+            "AlgorithmError: the model did not answer in InvocationsTimeoutInSeconds"
+        ) from cause
+    except (ModelGoneError, ConnectionRefusedError) as cause:
+        process = work.instance.process
+        if process.ended.wait(DYING_SECONDS):
+            raise JobFailure(
+                f"AlgorithmError: the model server ended with exit code {process.exit_code}. Its "
+                f"last lines: {work.instance.last_words()}"[:1024]
+            ) from cause
+        raise RequestError("AlgorithmError: the model closed the connection") from cause
+    if 200 <= status < 300:
+        return content
+    whose = "ClientError" if status < 500 else "AlgorithmError"
+    said = content.decode(errors="replace")
+    raise RequestError(f"{whose}: the model answered {status}: {said}")
