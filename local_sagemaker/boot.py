@@ -10,7 +10,7 @@ import functools
 import importlib
 from typing import Any
 
-from local_sagemaker import operations
+from local_sagemaker import operations, overlays
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
 from local_sagemaker.engine import jobs, pipelines, serving
@@ -45,6 +45,7 @@ def build(config: Config, clock: Clock | None = None) -> Plane:
     """A plane with nothing running in it yet; its home is made if need be."""
     load_api()
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    overlays.write_shims(config.home)
     plane = Plane(
         config=config,
         clock=clock or SystemClock(),

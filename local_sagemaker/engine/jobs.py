@@ -19,7 +19,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local_sagemaker import config, images, lifecycle
+from local_sagemaker import config, images, lifecycle, overlays
 from local_sagemaker.engine import processing, training, workspace
 from local_sagemaker.engine.job_type import (
     COMPLETED,
@@ -192,9 +192,12 @@ def _execute(plane: Plane, job: JobType, row: Row, root: Path, running: Running)
         spec = ProcessSpec(
             f"{job.kind}/{name}",
             job.command(row, image),
-            {**base_environment(plane), **job.environment(row)},
+            overlays.environment(
+                plane.config.home, {**base_environment(plane), **job.environment(row)}
+            ),
             root,
             log_path,
+            path=overlays.path(plane.config.home),
         )
         with running.lock:
             if running.stop.is_set():

@@ -28,8 +28,8 @@ def create(home: Path, kind: str, name: str) -> Path:
     if root.exists():
         shutil.rmtree(root)
     root.mkdir(parents=True, mode=0o700)
-    for directory in ("output", "tmp"):
-        (root / directory).mkdir()
+    for directory in ("output", "tmp/site"):
+        (root / directory).mkdir(parents=True)
     return root
 
 
