@@ -77,6 +77,20 @@ def has_files(directory: Path) -> bool:
     return any(not path.is_dir() for path in _contents(directory))
 
 
+def merge(source: Path, target: Path, *, replace: bool) -> None:
+    """Move what is in one directory into another; a file that is in both is replaced, or kept.
+    Symlinks lead nowhere: neither out of the source nor out of the target.
+    """
+    for path in [] if source.is_symlink() else list(_contents(source)):
+        moved = target / path.relative_to(source)
+        if not moved.parent.resolve().is_relative_to(target.parent.resolve() / target.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            moved.mkdir(parents=True, exist_ok=True)
+        elif replace or not moved.exists():
+            path.replace(moved)
+
+
 def clear(root: Path) -> None:
     """Remove all but what a person may want to see: inputs and uploads lie in S3 already."""
     for path in root.iterdir():
