@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from local_sagemaker import boot
 
 ROLE = "arn:aws:iam::000000000000:role/local"
+OUTSIDE = {"S3Uri": "s3://b/c", "LocalPath": "/c"}
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 
 
@@ -199,7 +200,7 @@ def test_an_unknown_job_is_not_found_in_awss_words(sagemaker: Any) -> None:
         ("S3DataType", lambda r: source_of(r).update(S3DataType="AugmentedManifestFile")),
         (
             "LocalPath",
-            lambda r: r.update(CheckpointConfig={"S3Uri": "s3://b/c", "LocalPath": "/c"}),
+            lambda r: r.update(CheckpointConfig=OUTSIDE),
         ),
         ("EnableManagedSpotTraining", lambda r: r.update(EnableManagedSpotTraining=True)),
         ("DebugHookConfig", lambda r: r.update(DebugHookConfig={"S3OutputPath": "s3://b/p"})),
