@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_sagemaker import config, images, lifecycle, overlays
-from local_sagemaker.engine import hosts, inputs, processing, training, workspace
+from local_sagemaker.engine import hosts, inputs, processing, shipping, training, workspace
 from local_sagemaker.engine.hosts import Host
 from local_sagemaker.engine.job_type import (
     COMPLETED,
@@ -112,6 +112,7 @@ def close(plane: Plane) -> None:
 def join(plane: Plane) -> None:
     """After the processes were killed: until no job's thread is left."""
     _pool(plane).executor.shutdown(wait=True)
+    shipping.of(plane).close()
 
 
 def recover(plane: Plane) -> None:
@@ -165,6 +166,7 @@ def _carry_out(plane: Plane, job: JobType, name: str, running: Running) -> tuple
     if row is None:
         raise JobFailure("InternalServerError: the job's row is gone")
     cluster = hosts.create(plane.config.home, job.kind, name, job.instance_count(row))
+    streams = _open_streams(plane, job, name, cluster)
     try:
         with _Translated("download"):
             _enter(plane, job, name, "Downloading")
@@ -180,8 +182,20 @@ def _carry_out(plane: Plane, job: JobType, name: str, running: Running) -> tuple
             return outcome, {}
         return outcome, _deliver(plane, job, row, cluster, outcome, syncs)
     finally:
+        for stream in streams:
+            shipping.of(plane).finish(stream)
         for host in cluster:
             workspace.clear(host.root)
+
+
+def _open_streams(
+    plane: Plane, job: JobType, name: str, cluster: list[Host]
+) -> list[shipping.Stream]:
+    """The log streams in CloudWatch, as AWS names them: with the time of the start."""
+    now = int(plane.clock.now())
+    return [
+        shipping.of(plane).open(job.kind, f"{name}/{host.name}-{now}", host.log) for host in cluster
+    ]
 
 
 @contextmanager

@@ -123,9 +123,7 @@ def test_the_next_job_goes_on_from_the_checkpoints_of_the_last(local: Any, path:
     assert trained(local, checkpointing(local, script, "a", LocalPath=path)) == {"epochs": b"x\n"}
     assert local.keys("checkpoints/") == ["checkpoints/epochs"]
     again = checkpointing(local, script, "b", LocalPath=path)
-    assert trained(local, again) == {
-        "epochs": b"x\nx\n"
-    }
+    assert trained(local, again) == {"epochs": b"x\nx\n"}
 
 
 def test_a_job_finds_its_checkpoint_config(local: Any) -> None:

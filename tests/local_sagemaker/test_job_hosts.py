@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from local_sagemaker import logs
 from tests.local_sagemaker import test_processing_jobs as processing
 from tests.local_sagemaker import test_training_jobs as training
 from tests.local_sagemaker.test_processing_jobs import HOME, an_input
@@ -127,3 +128,10 @@ def test_the_failure_of_the_host_that_failed_is_the_jobs(local: Any, sagemaker: 
     )
     job = run(local, sagemaker, a_training_job(local, script))
     assert job["FailureReason"] == "AlgorithmError: disk full, exit code: 4"
+
+
+def test_the_log_of_another_host_is_followed_to_the_jobs_end(local: Any, sagemaker: Any) -> None:
+    run(local, sagemaker, a_processing_job(local, "echo I am $host"))
+    home, seen = local.plane.config.home, []
+    logs.follow(home, logs.find(home, "job.algo-2"), seen.append)
+    assert seen[-1] == "I am algo-2\n"
