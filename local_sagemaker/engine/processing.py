@@ -77,14 +77,9 @@ def lay_out(plane: Plane, row: Row, root: Path, host: str) -> None:
 
 
 def command(row: Row, image: images.Image) -> list[str]:
-    """Docker's rules; our images have no default command for processing: give an entry point."""
+    """Docker's rules: an entry point replaces the image's, arguments alone go to the image's."""
     application = row["AppSpecification"]
-    entry = application.get("ContainerEntrypoint")
-    if not entry:
-        raise JobFailure(
-            f"ClientError: the image {application['ImageUri']} has no default command for a "
-            "processing job here; give AppSpecification.ContainerEntrypoint"
-        )
+    entry = application.get("ContainerEntrypoint") or image.process_command()
     return [*entry, *application.get("ContainerArguments", ())]
 
 
