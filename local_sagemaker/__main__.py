@@ -187,7 +187,7 @@ def operations(arguments: argparse.Namespace, home: Path) -> int:
 
 
 def _foreground(arguments: argparse.Namespace, home: Path) -> int:
-    from local_sagemaker import ministack, serve
+    from local_sagemaker import ministack, own_images, serve
 
     logging.basicConfig(
         level=logging.INFO,
@@ -199,7 +199,7 @@ def _foreground(arguments: argparse.Namespace, home: Path) -> int:
         if arguments.s3_endpoint is None:
             beside = serve.Beside(arguments.s3_port, ministack.find_python(os.environ))
         serve.run(_config(arguments, home, os.environ), beside, lambda: tell("ready"))
-    except (serve.StartError, ministack.MiniStackError) as cause:
+    except (serve.StartError, ministack.MiniStackError, own_images.OwnImagesError) as cause:
         tell(str(cause))
         print(f"local_sagemaker: {cause}", file=sys.stderr)
         return 1
@@ -238,6 +238,7 @@ def _config(arguments: argparse.Namespace, home: Path, environ: Mapping[str, str
         region=config.region(environ),
         slots=arguments.slots or os.cpu_count() or 1,
         preload=_preload(arguments.preload),
+        images=config.images_file(environ),
         **keys,
     )
 

@@ -10,7 +10,7 @@ import functools
 import importlib
 from typing import Any
 
-from local_sagemaker import operations
+from local_sagemaker import images, operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
 from local_sagemaker.engine import jobs, pipelines, serving
@@ -43,9 +43,13 @@ def load_api() -> None:
 
 
 def build(config: Config, clock: Clock | None = None) -> Plane:
-    """A plane with nothing running in it yet; its home is made if need be."""
+    """A plane with nothing running in it yet; its home is made if need be. Raises
+    OwnImagesError."""
     load_api()
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    own = config.images or config.home / "images.yaml"
+    images.use(own_images.load(own, required=config.images is not None))
+    overlays.write_shims(config.home)
     plane = Plane(
         config=config,
         clock=clock or SystemClock(),

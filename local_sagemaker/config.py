@@ -29,6 +29,8 @@ class Config:
     account: str = ACCOUNT
     slots: int = field(default_factory=lambda: os.cpu_count() or 1)
     preload: tuple[str, ...] = ()
+    # The user's own images (own_images.py); None: images.yaml in the home, if it is there.
+    images: Path | None = None
     # For S3 and inside jobs. MiniStack takes any; a foreign --s3-endpoint gets the caller's own.
     access_key: str = "test"
     secret_key: str = "test"  # noqa: S105 - the emulator's well-known word, no secret
@@ -42,6 +44,11 @@ class Config:
 def home_directory(environ: Mapping[str, str]) -> Path:
     """LOCAL_SAGEMAKER_HOME, else `.local-sagemaker` in the current directory; absolute."""
     return Path(environ.get("LOCAL_SAGEMAKER_HOME") or ".local-sagemaker").absolute()
+
+
+def images_file(environ: Mapping[str, str]) -> Path | None:
+    given = environ.get("LOCAL_SAGEMAKER_IMAGES")
+    return Path(given).absolute() if given else None
 
 
 def region(environ: Mapping[str, str]) -> str:

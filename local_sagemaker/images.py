@@ -1,8 +1,8 @@
 """The table of images: which local command does what an AWS image does.
 
 An image is looked up by repository name and tag; account and region in the URI are ignored. A job's
-own entrypoint comes before the table (engine/jobs.py). To run another image locally, add a row to
-IMAGES.
+own entrypoint comes before the table (engine/jobs.py), and so do the images of the user's own file
+(own_images.py).
 """
 
 from __future__ import annotations
@@ -41,6 +41,16 @@ class Image:
     notes: tuple[str, ...] = ()
     no_train: str = ""
     no_serve: str = ""
+    process: list[str] | None = None
+    no_process: str = "it has no default command; give AppSpecification.ContainerEntrypoint"
+
+    def process_command(self) -> list[str]:
+        """The command of a processing job without an entrypoint of its own; refuses an image that
+        has none.
+        """
+        if self.process is None:
+            raise validation(f"Image {self.name!r} cannot process here: {self.no_process}")
+        return self.process
 
     def serve_command(self) -> list[str]:
         """The command behind an endpoint; refuses an image that has none."""
@@ -98,6 +108,16 @@ REFUSED = {
 }
 
 
+# The images of the user's own file, by repository[:tag]; set when the server starts.
+_OWN: dict[str, Image] = {}
+
+
+def use(own: dict[str, Image]) -> None:
+    """From now on these come before the table."""
+    _OWN.clear()
+    _OWN.update(own)
+
+
 def resolve(image_uri: str) -> Image:
     """The row for an image URI, with its tag and the warnings that go into the job's log.
 
@@ -106,7 +126,9 @@ def resolve(image_uri: str) -> Image:
     """
     match = URI.match(image_uri)
     name, tag = (match["name"].rpartition("/")[2], match["tag"] or "") if match else (image_uri, "")
-    row = IMAGES.get(name)
+    full = match["name"] if match else image_uri
+    keys = (f"{full}:{tag}", f"{name}:{tag}", full, name)
+    row = next((_OWN[key] for key in keys if key in _OWN), IMAGES.get(name))
     if row is None:
         raise _unknown(image_uri, name)
     return replace(row, tag=tag, notes=_notes(row, tag))
@@ -119,7 +141,9 @@ def _unknown(image_uri: str, name: str) -> ApiError:
     repositories = ", ".join(sorted(IMAGES))
     return validation(
         f"Image {image_uri!r} cannot run here: repository {name!r} is not in the table of images. "
-        f"It knows: {repositories}. To add one, give it a row in local_sagemaker/images.py."
+        f"It knows: {repositories} (local_sagemaker/images.py). To run an image of your own, say "
+        f"in images.yaml of LOCAL_SAGEMAKER_HOME what it does, as `{name}: {{train: [python3, "
+        "/my/train.py]}` (train, process, serve), and start the local SageMaker again."
     )
 
 

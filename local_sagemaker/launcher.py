@@ -138,7 +138,7 @@ class Launcher:
     def _program(self, message: dict[str, Any], workspace: Path) -> Program:
         env = self.base_env | message["env"]
         env["PATH"] = os.pathsep.join(
-            [str(Path(sys.executable).parent), env.get("PATH", os.defpath)]
+            [*message["path"], str(Path(sys.executable).parent), env.get("PATH", os.defpath)]
         )
         program = Program(message["command"], env, workspace, message["cwd"] or str(OPT_ML))
         return program if self.isolation.mounts else rewritten(program)

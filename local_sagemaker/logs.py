@@ -57,7 +57,7 @@ def _ended(home: Path, kind: str, name: str) -> bool:
         return False  # the log of an endpoint's instance: until somebody presses Ctrl-C
     store = Store(home / boot.STATE)
     try:
-        row = store.get(kind, name)
+        row = store.get(kind, name.partition(".")[0])  # JOB.algo-2 is the log of a second host
     finally:
         store.close()
     return row is None or row.get(KINDS[kind].status or "") in ENDS

@@ -45,6 +45,7 @@ class ProcessSpec:
     `env` is laid over the server's environment without its AWS and Python variables. `cwd` is a
     path as the program sees it, /opt/ml when None. `preimported=False` keeps a long-lived process
     slim: it is executed, not forked.
+    `path`: folders that come before our python's on PATH.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ProcessSpec:
     log: Path
     cwd: str | None = None
     preimported: bool = True
+    path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,7 @@ class Link:
             workspace=str(spec.workspace.absolute()),
             log=str(spec.log.absolute()),
             cwd=spec.cwd,
+            path=spec.path,
         )
         if (
             self.broken

@@ -55,6 +55,15 @@ def parse(uri: str) -> Location:
     return Location(bucket, key)
 
 
+@dataclass(frozen=True)
+class Found:
+    """An object that a job wants, and the name under which it lands in a directory."""
+
+    place: Location
+    name: str
+    size_bytes: int = 0
+
+
 Item = tuple[str, str, int]  # key, ETag, size in bytes
 Jobs = list[tuple[Any, Any]]
 
@@ -121,15 +130,27 @@ class Storage:
 
     def download(self, uri: str, directory: Path) -> int:
         """Everything below the URI into the directory; returns bytes. StorageError, OSError."""
+        found = self.find(uri)
+        self.fetch(found, directory)
+        return sum(each.size_bytes for each in found)
+
+    def find(self, uri: str) -> builtins.list[Found]:
+        """Every object below the URI, in key order, and where it lands. StorageError if none."""
         place = parse(uri)
-        objects = [item for item in self._needed(uri) if not item[0].endswith("/")]
+        return [
+            Found(Location(place.bucket, key), relative_name(place.key, key), size)
+            for key, _, size in sorted(self._needed(uri))
+            if not key.endswith("/")
+        ]
+
+    def fetch(self, objects: Iterable[Found], directory: Path) -> None:
+        """These objects into the directory, each under its name. StorageError, OSError."""
         jobs: Jobs = []
-        for key, _, _ in objects:
-            target = _inside(directory, relative_name(place.key, key))
+        for each in objects:
+            target = _inside(directory, each.name)
             target.parent.mkdir(parents=True, exist_ok=True)
-            jobs.append((Location(place.bucket, key), target))
+            jobs.append((each.place, target))
         self._all(self._download_one, jobs)
-        return sum(size for _, _, size in objects)
 
     def download_object(self, uri: str, target: Path) -> None:
         """One object, and not what else begins with its key, into a file."""

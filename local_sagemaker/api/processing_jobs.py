@@ -28,8 +28,10 @@ SORT_KEYS = {
         "ProcessingInputs.InputName",
         "ProcessingInputs.S3Input.S3Uri",
         "ProcessingInputs.S3Input.LocalPath",
+        "ProcessingInputs.S3Input.S3DataDistributionType",
         "ProcessingOutputConfig.Outputs.OutputName",
         "ProcessingOutputConfig.Outputs.S3Output",
+        "ProcessingResources.ClusterConfig.InstanceCount",
         "AppSpecification",
         "Environment",
         "StoppingCondition",
@@ -43,16 +45,14 @@ SORT_KEYS = {
         "ProcessingResources.ClusterConfig.InstanceType",
         "ProcessingResources.ClusterConfig.VolumeSizeInGB",
         "ProcessingResources.ClusterConfig.VolumeKmsKeyId",
-        # With one instance, sharding by key is the same as full replication.
-        "ProcessingInputs.S3Input.S3DataDistributionType",
     ),
     only={
         "ProcessingInputs.AppManaged": (False,),
-        "ProcessingInputs.S3Input.S3DataType": ("S3Prefix",),
+        "ProcessingInputs.S3Input.S3DataType": ("S3Prefix", "ManifestFile"),
+        # Gzip goes with Pipe mode alone, at AWS too.
         "ProcessingInputs.S3Input.S3InputMode": ("File",),
         "ProcessingInputs.S3Input.S3CompressionType": ("None",),
         "ProcessingOutputConfig.Outputs.AppManaged": (False,),
-        "ProcessingResources.ClusterConfig.InstanceCount": (1,),
     },
 )
 def create_processing_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:

@@ -32,8 +32,12 @@ SORT_KEYS = {
         "InputDataConfig.ChannelName",
         "InputDataConfig.ContentType",
         "InputDataConfig.DataSource.S3DataSource.S3Uri",
+        "InputDataConfig.DataSource.S3DataSource.S3DataDistributionType",
         "OutputDataConfig.S3OutputPath",
         "OutputDataConfig.CompressionType",
+        "CheckpointConfig.S3Uri",
+        "CheckpointConfig.LocalPath",
+        "ResourceConfig.InstanceCount",
         "StoppingCondition.MaxRuntimeInSeconds",
         "Environment",
         "Tags",
@@ -48,7 +52,6 @@ SORT_KEYS = {
         "SessionChainingConfig",
         "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries",
         "InputDataConfig.ShuffleConfig",  # AWS acts on it for Pipe input and manifests alone
-        "InputDataConfig.DataSource.S3DataSource.S3DataDistributionType",
         "OutputDataConfig.KmsKeyId",
         "ResourceConfig.InstanceType",
         "ResourceConfig.VolumeSizeInGB",
@@ -56,16 +59,16 @@ SORT_KEYS = {
         "ResourceConfig.KeepAlivePeriodInSeconds",
     ),
     only={
-        "AlgorithmSpecification.TrainingInputMode": ("File",),
+        "AlgorithmSpecification.TrainingInputMode": ("File", "FastFile"),
         "EnableManagedSpotTraining": (False,),
         "InfraCheckConfig.EnableInfraCheck": (False,),
+        # Gzip goes with Pipe mode alone, at AWS too.
         "InputDataConfig.CompressionType": ("None",),
-        "InputDataConfig.DataSource.S3DataSource.S3DataType": ("S3Prefix",),
-        "InputDataConfig.InputMode": ("File",),
+        "InputDataConfig.DataSource.S3DataSource.S3DataType": ("S3Prefix", "ManifestFile"),
+        "InputDataConfig.InputMode": ("File", "FastFile"),
         "InputDataConfig.RecordWrapperType": ("None",),
         "ProfilerConfig.DisableProfiler": (True,),
         "RemoteDebugConfig.EnableRemoteDebug": (False,),
-        "ResourceConfig.InstanceCount": (1,),
     },
 )
 def create_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:

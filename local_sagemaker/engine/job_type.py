@@ -29,14 +29,21 @@ class Input:
     name: str
     uri: str
     path: str
+    manifest: bool = False  # the URI is one object that lists the others
+    sharded: bool = False  # ShardedByS3Key
+    streamed: bool = False  # FastFile: files that cannot be written
+    optional: bool = False  # nothing there is no error: a checkpoint to come
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How the process of a job ended: one of the words above, and its exit code."""
+    """How the processes of a job ended: one of the words above, the exit code, and the index of the
+    host whose code it is.
+    """
 
     end: str
     exit_code: int = 0
+    host: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,11 +70,17 @@ class JobType(JobKind):
     image_uri: Callable[[Row], str]
     inputs: Callable[[Row], list[Input]]
     # Config files and empty output directories, as /opt/ml has them when the container starts.
-    lay_out: Callable[[Plane, Row, Path], None]
+    # Last: the name of the host.
+    lay_out: Callable[[Plane, Row, Path, str], None]
     # What of the request is not done here though it was accepted: said in the job's log.
     notes: Callable[[Row], list[str]]
     command: Callable[[Row, Image], list[str]]
     environment: Callable[[Row], Mapping[str, str]]
+    instance_count: Callable[[Row], int]
+    # What goes to S3 while the job runs: folder as the job sees it, S3 URI.
+    synced: Callable[[Row], list[tuple[str, str]]]
+    # Bring what all hosts left (their workspaces, algo-1's first) into the first one's.
+    gather: Callable[[Row, list[Path], Outcome], None]
     # Upload what the outcome asks for; returns members for the row.
     deliver: Callable[[Plane, Row, Path, Outcome], Row]
     # Members for a job that ended, from its workspace and log.

@@ -15,25 +15,35 @@ import os
 import shutil
 import threading
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local_sagemaker import config, images, lifecycle
-from local_sagemaker.engine import processing, training, transform, workspace
+from local_sagemaker import config, images, lifecycle, overlays
+from local_sagemaker.engine import (
+    hosts,
+    inputs,
+    processing,
+    shipping,
+    training,
+    transform,
+    workspace,
+)
+from local_sagemaker.engine.hosts import Host
 from local_sagemaker.engine.job_type import (
     COMPLETED,
     FAILED,
     STOPPED,
     TIMED_OUT,
     DrivenJob,
-    Input,
     JobFailure,
     JobKind,
     JobType,
     Outcome,
 )
+from local_sagemaker.engine.syncing import Sync
 from local_sagemaker.errors import ApiError, validation
 from local_sagemaker.plane import Plane
 from local_sagemaker.processes import Process, ProcessSpec, ProcessStartError
@@ -44,7 +54,10 @@ log = logging.getLogger(__name__)
 
 JOBS: tuple[JobType | DrivenJob, ...] = (processing.JOB, training.JOB, transform.JOB)
 JOB_TYPES = {job.kind: job for job in JOBS}
-PARALLEL_INPUTS = 4
+SEVERAL_HOSTS = (
+    "several instances run on this machine: each has its own /opt/ml, all are 127.0.0.1, and the "
+    "names algo-1 ... do not resolve"
+)
 INTERRUPTED = "InternalServerError: the local SageMaker was stopped while this job ran"
 
 
@@ -53,7 +66,7 @@ class Running:
     """A job that waits for a slot or has one."""
 
     stop: threading.Event = field(default_factory=threading.Event)
-    process: Process | None = None
+    processes: list[Process] = field(default_factory=list)
     future: Future[None] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -97,8 +110,8 @@ def stop(plane: Plane, kind: str, name: str) -> None:
         return
     with running.lock:
         running.stop.set()
-        if running.process is not None:
-            running.process.stop(JOB_TYPES[kind].grace_seconds)
+        for process in running.processes:
+            process.stop(JOB_TYPES[kind].grace_seconds)
     if running.future is not None and running.future.cancel():
         _finish(plane, JOB_TYPES[kind], name, Outcome(STOPPED), {})
 
@@ -115,6 +128,7 @@ def close(plane: Plane) -> None:
 def join(plane: Plane) -> None:
     """After the processes were killed: until no job's thread is left."""
     _pool(plane).executor.shutdown(wait=True)
+    shipping.of(plane).close()
 
 
 def recover(plane: Plane) -> None:
@@ -131,8 +145,7 @@ def _interrupted(plane: Plane, job: JobKind, name: str, status: str) -> None:
         _finish(plane, job, name, Outcome(STOPPED), {})
     else:
         _finish(plane, job, name, Outcome(FAILED), {"FailureReason": INTERRUPTED})
-    root = plane.config.home / "jobs" / job.kind / name
-    if root.is_dir():
+    for root in hosts.left_behind(plane.config.home, job.kind, name):
         workspace.clear(root)
 
 
@@ -172,66 +185,131 @@ def _carry_out(
         raise JobFailure("InternalServerError: the job's row is gone")
     if isinstance(job, DrivenJob):
         return job.drive(plane, row, running)
-    root = workspace.create(plane.config.home, job.kind, name)
+    cluster = hosts.create(plane.config.home, job.kind, name, job.instance_count(row))
+    streams = _open_streams(plane, job, name, cluster)
     try:
         with _Translated("download"):
             _enter(plane, job, name, "Downloading")
-            job.lay_out(plane, row, root)
-            _download(plane, job.inputs(row), root)
+            for host in cluster:
+                job.lay_out(plane, row, host.root, host.name)
+            inputs.download(plane, job.inputs(row), [host.root for host in cluster])
         if running.stop.is_set():
             return Outcome(STOPPED), {}
         _enter(plane, job, name, "Training")
-        outcome = _execute(plane, job, row, root, running)
+        with _synced(plane, job, row, cluster) as syncs:
+            outcome = _execute(plane, job, row, cluster, running)
         if _pool(plane).closing:
             return outcome, {}
-        with _Translated("upload"):
-            if outcome.end != FAILED:
-                _enter(plane, job, name, "Uploading")
-            delivered = job.deliver(plane, row, root, outcome)
-        row = plane.store.get(job.kind, name) or row
-        return outcome, {**delivered, **job.closing(plane, row, root, outcome)}
+        return outcome, _deliver(plane, job, row, cluster, outcome, syncs)
     finally:
-        workspace.clear(root)
+        for stream in streams:
+            shipping.of(plane).finish(stream)
+        for host in cluster:
+            workspace.clear(host.root)
 
 
-def _execute(plane: Plane, job: JobType, row: Row, root: Path, running: Running) -> Outcome:
-    name = row[name_member(job)]
-    log_path = workspace.log_file(plane.config.home, job.kind, name)
-    log_path.parent.mkdir(parents=True, exist_ok=True)
+def _open_streams(
+    plane: Plane, job: JobType, name: str, cluster: list[Host]
+) -> list[shipping.Stream]:
+    """The log streams in CloudWatch, as AWS names them: with the time of the start."""
+    now = int(plane.clock.now())
+    return [
+        shipping.of(plane).open(job.kind, f"{name}/{host.name}-{now}", host.log) for host in cluster
+    ]
+
+
+@contextmanager
+def _synced(plane: Plane, job: JobType, row: Row, cluster: list[Host]) -> Iterator[list[Sync]]:
+    """While the job runs, its folders of that kind go to S3."""
+    folders = job.synced(row)
+    syncs = [
+        Sync(plane, [(workspace.at(host.root, path), uri) for path, uri in folders])
+        for host in cluster
+    ]
+    for each in syncs:
+        each.start()
     try:
-        image = images.resolve(job.image_uri(row))
-        _note(log_path, (*image.notes, *job.notes(row)))
-        spec = ProcessSpec(
-            f"{job.kind}/{name}",
-            job.command(row, image),
-            {**base_environment(plane), **job.environment(row)},
-            root,
-            log_path,
-        )
+        yield syncs
+    finally:
+        for each in syncs:
+            each.stop()
+
+
+def _deliver(
+    plane: Plane, job: JobType, row: Row, cluster: list[Host], outcome: Outcome, syncs: list[Sync]
+) -> Row:
+    """All that is done with what the processes left; members for the job's row."""
+    name, root = row[name_member(job)], cluster[0].root
+    with _Translated("upload"):
+        if outcome.end != FAILED:
+            _enter(plane, job, name, "Uploading")
+        for each in syncs:
+            each.once()
+        if len(cluster) > 1:
+            job.gather(row, [host.root for host in cluster], outcome)
+        delivered = job.deliver(plane, row, root, outcome)
+    row = plane.store.get(job.kind, name) or row
+    return {**delivered, **job.closing(plane, row, root, outcome)}
+
+
+def _execute(
+    plane: Plane, job: JobType, row: Row, cluster: list[Host], running: Running
+) -> Outcome:
+    try:
+        specs = _specs(plane, job, row, cluster)
         with running.lock:
             if running.stop.is_set():
                 return Outcome(STOPPED)
-            running.process = plane.processes.start(spec)
+            _start(plane, specs, running)
     except ApiError as cause:
         raise JobFailure(f"ClientError: {cause.message}") from cause
     except ProcessStartError as cause:
         raise JobFailure(f"InternalServerError: {cause}") from cause
-    return _wait(job, row, running.process, running.stop)
+    end = hosts.wait(running.processes, job.max_runtime_seconds(row), job.grace_seconds)
+    if running.stop.is_set():
+        return Outcome(STOPPED, end.code or 0, end.host)
+    if end.code is None:
+        return Outcome(TIMED_OUT, running.processes[0].exit_code or 0)
+    return Outcome(FAILED if end.code else COMPLETED, end.code, end.host)
 
 
-def _wait(job: JobType, row: Row, process: Process, stop_asked: threading.Event) -> Outcome:
-    code = process.wait(job.max_runtime_seconds(row))
-    if code is None:
-        process.stop(job.grace_seconds)
-        return Outcome(STOPPED if stop_asked.is_set() else TIMED_OUT, process.wait(None) or 0)
-    if stop_asked.is_set():
-        return Outcome(STOPPED, code)
-    return Outcome(COMPLETED if code == 0 else FAILED, code)
+def _specs(plane: Plane, job: JobType, row: Row, cluster: list[Host]) -> list[ProcessSpec]:
+    image = images.resolve(job.image_uri(row))
+    home = plane.config.home
+    notes = [*image.notes, *job.notes(row), *([SEVERAL_HOSTS] if len(cluster) > 1 else [])]
+    base = base_environment(plane, len(cluster))
+    environment = overlays.environment(home, {**base, **job.environment(row)})
+    command = job.command(row, image)
+    for host in cluster:
+        _note(host.log, notes)
+    return [
+        ProcessSpec(
+            f"{job.kind}/{host.log.stem}",
+            command,
+            environment,
+            host.root,
+            host.log,
+            path=overlays.path(home),
+        )
+        for host in cluster
+    ]
 
 
-def base_environment(plane: Plane) -> dict[str, str]:
+def _start(plane: Plane, specs: list[ProcessSpec], running: Running) -> None:
+    """All of them, or none: what was started is killed when another cannot be."""
+    try:
+        for spec in specs:
+            running.processes.append(plane.processes.start(spec))
+    except ProcessStartError:
+        for process in running.processes:
+            process.stop(0)
+            process.wait()
+        raise
+
+
+def base_environment(plane: Plane, instances: int = 1) -> dict[str, str]:
     """What every job's environment begins with: where AWS is, and its share of the cores."""
-    threads = str(max(1, (os.cpu_count() or 1) // plane.config.slots))
+    threads = str(max(1, (os.cpu_count() or 1) // plane.config.slots // instances))
     return {
         **config.client_environment(plane.config),
         "SM_NUM_CPUS": threads,
@@ -242,22 +320,6 @@ def base_environment(plane: Plane) -> dict[str, str]:
 
 def name_member(job: JobKind) -> str:
     return KINDS[job.kind].name
-
-
-def _download(plane: Plane, inputs: Iterable[Input], root: Path) -> None:
-    def fetch(each: Input) -> None:
-        directory = workspace.at(root, each.path)
-        directory.mkdir(parents=True, exist_ok=True)
-        plane.storage.download(each.uri, directory)
-
-    todo = list(inputs)
-    if len(todo) < 2:
-        for each in todo:
-            fetch(each)
-        return
-    with ThreadPoolExecutor(PARALLEL_INPUTS) as threads:
-        for done in [threads.submit(fetch, each) for each in todo]:
-            done.result()
 
 
 def _enter(plane: Plane, job: JobType, name: str, stage: str) -> None:

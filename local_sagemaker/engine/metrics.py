@@ -32,24 +32,33 @@ def check(definitions: Iterable[Mapping[str, str]]) -> None:
 
 
 def final(
-    definitions: Iterable[Mapping[str, str]], log: Path, timestamp: float
+    definitions: Iterable[Mapping[str, str]], logs: list[Path], timestamp: float
 ) -> list[dict[str, Any]]:
-    """FinalMetricDataList of a log: the last number each definition's first group found, if any."""
+    """FinalMetricDataList: the last number each definition's first group found, if any. The logs
+    are those of the hosts: an earlier one comes before a later one.
+    """
     patterns = {each["Name"]: re.compile(each["Regex"]) for each in definitions}
-    if not patterns or not log.exists():
-        return []
+    found: dict[str, float] = {}
+    for log in reversed(logs if patterns else []):
+        found |= _last(patterns, log)
+    return [
+        {"MetricName": name, "Value": found[name], "Timestamp": timestamp}
+        for name in patterns
+        if name in found
+    ]
+
+
+def _last(patterns: Mapping[str, re.Pattern[str]], log: Path) -> dict[str, float]:
     last: dict[str, float] = {}
+    if not log.exists():
+        return last
     with log.open(errors="replace") as lines:
         for line in lines:
             for name, pattern in patterns.items():
                 value = _value(pattern, line)
                 if value is not None:
                     last[name] = value
-    return [
-        {"MetricName": name, "Value": last[name], "Timestamp": timestamp}
-        for name in patterns
-        if name in last
-    ]
+    return last
 
 
 def _value(pattern: re.Pattern[str], line: str) -> float | None:

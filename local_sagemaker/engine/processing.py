@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from local_sagemaker import images
-from local_sagemaker.engine import workspace
+from local_sagemaker.engine import hosts, workspace
 from local_sagemaker.engine.job_type import (
     FAILED,
     NO_ISOLATION,
@@ -25,7 +25,6 @@ from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
 BELOW = "/opt/ml/processing"
-HOST = "algo-1"
 CONFIGURED = (
     "ProcessingJobArn",
     "ProcessingJobName",
@@ -56,40 +55,36 @@ def check(request: Row) -> None:
 
 def inputs(row: Row) -> list[Input]:
     return [
-        Input(each["InputName"], each["S3Input"]["S3Uri"], each["S3Input"]["LocalPath"])
+        Input(
+            each["InputName"],
+            each["S3Input"]["S3Uri"],
+            each["S3Input"]["LocalPath"],
+            manifest=each["S3Input"].get("S3DataType") == "ManifestFile",
+            sharded=each["S3Input"].get("S3DataDistributionType") == "ShardedByS3Key",
+        )
         for each in row.get("ProcessingInputs", ())
     ]
 
 
-def lay_out(plane: Plane, row: Row, root: Path) -> None:
+def lay_out(plane: Plane, row: Row, root: Path, host: str) -> None:
     config = root / "config"
     job = {member: row.get(member) for member in CONFIGURED}
     workspace.write_json(config / "processingjobconfig.json", job)
-    workspace.write_json(config / "resourceconfig.json", {"current_host": HOST, "hosts": [HOST]})
+    names = hosts.names(_instance_count(row))
+    workspace.write_json(config / "resourceconfig.json", {"current_host": host, "hosts": names})
     for output in _outputs(row):
         workspace.at(root, output["S3Output"]["LocalPath"]).mkdir(parents=True, exist_ok=True)
 
 
 def command(row: Row, image: images.Image) -> list[str]:
-    """Docker's rules; our images have no default command for processing: give an entry point."""
+    """Docker's rules: an entry point replaces the image's, arguments alone go to the image's."""
     application = row["AppSpecification"]
-    entry = application.get("ContainerEntrypoint")
-    if not entry:
-        raise JobFailure(
-            f"ClientError: the image {application['ImageUri']} has no default command for a "
-            "processing job here; give AppSpecification.ContainerEntrypoint"
-        )
+    entry = application.get("ContainerEntrypoint") or image.process_command()
     return [*entry, *application.get("ContainerArguments", ())]
 
 
 def notes(row: Row) -> list[str]:
-    said = []
-    if row.get("NetworkConfig", {}).get("EnableNetworkIsolation"):
-        said.append(NO_ISOLATION)
-    continuous = [o["OutputName"] for o in _outputs(row) if _is_continuous(o)]
-    if continuous:
-        said.append(f"S3UploadMode Continuous: uploaded when the job ends: {', '.join(continuous)}")
-    return said
+    return [NO_ISOLATION] if row.get("NetworkConfig", {}).get("EnableNetworkIsolation") else []
 
 
 def environment(row: Row) -> Mapping[str, str]:
@@ -97,11 +92,33 @@ def environment(row: Row) -> Mapping[str, str]:
     return given
 
 
+def continuous_folders(row: Row) -> list[tuple[str, str]]:
+    """Outputs that go to S3 while the job runs, however it ends: folder and S3 URI."""
+    targets = [output["S3Output"] for output in _outputs(row) if _is_continuous(output)]
+    return [(target["LocalPath"], target["S3Uri"]) for target in targets]
+
+
+def gather(row: Row, roots: list[Path], outcome: Outcome) -> None:
+    """Outputs of all hosts become one, and of a file of several hosts the last host's stays: the
+    last upload to a key wins. Their messages are joined.
+    """
+    first = roots[0]
+    for output in _outputs(row):
+        path = output["S3Output"]["LocalPath"]
+        if not _is_continuous(output):
+            for root in roots[1:]:
+                workspace.merge(workspace.at(root, path), workspace.at(first, path), replace=True)
+    messages = [root / "output" / "message" for root in roots]
+    texts = [each.read_bytes() for each in messages if each.is_file() and not each.is_symlink()]
+    if texts:
+        messages[0].write_bytes(b"".join(texts))
+
+
 def deliver(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
-    """EndOfJob outputs of a job that completed or was stopped; Continuous ones in every case."""
+    """EndOfJob outputs of a job that completed or was stopped."""
     for output in _outputs(row):
         target = output["S3Output"]
-        if outcome.end == FAILED and not _is_continuous(output):
+        if outcome.end == FAILED or _is_continuous(output):
             continue
         directory = workspace.at(root, target["LocalPath"])
         if directory.is_dir():
@@ -126,6 +143,10 @@ def closing(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
 
 def stage(row: Row, name: str, now: float) -> Row:
     return {"ProcessingStartTime": now} if name == "Training" else {}
+
+
+def _instance_count(row: Row) -> int:
+    return int(row["ProcessingResources"]["ClusterConfig"]["InstanceCount"])
 
 
 def _outputs(row: Row) -> list[dict[str, Any]]:
@@ -156,6 +177,9 @@ JOB = JobType(
     notes=notes,
     command=command,
     environment=environment,
+    instance_count=_instance_count,
+    synced=continuous_folders,
+    gather=gather,
     deliver=deliver,
     closing=closing,
     stage=stage,

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from local_sagemaker import images
-from local_sagemaker.engine import metrics, workspace
+from local_sagemaker.engine import hosts, metrics, workspace
 from local_sagemaker.engine.job_type import FAILED, NO_ISOLATION, TIMED_OUT, Input, JobType, Outcome
 from local_sagemaker.errors import validation
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
-HOST = "algo-1"
+CHECKPOINTS = "/opt/ml/checkpoints"
 DEFAULT_RUNTIME_SECONDS = 86_400
 REASON_LENGTH = 1024
 MESSAGES = {
@@ -42,6 +42,11 @@ def check(request: Row) -> None:
         raise validation("AlgorithmSpecification.TrainingImage is required")
     images.resolve(request["AlgorithmSpecification"]["TrainingImage"])
     metrics.check(_definitions(request))
+    if not f"{_checkpoints(request)}/".startswith("/opt/ml/") or ".." in _checkpoints(request):
+        raise validation(
+            f"CheckpointConfig.LocalPath {_checkpoints(request)!r} is not supported by the local "
+            f"SageMaker; it must be below /opt/ml, as {CHECKPOINTS} is"
+        )
     names = [channel["ChannelName"] for channel in request.get("InputDataConfig", ())]
     for channel in request.get("InputDataConfig", ()):
         if "S3DataSource" not in channel["DataSource"]:
@@ -51,24 +56,46 @@ def check(request: Row) -> None:
 
 
 def inputs(row: Row) -> list[Input]:
-    return [
-        Input(
-            channel["ChannelName"],
-            channel["DataSource"]["S3DataSource"]["S3Uri"],
-            f"/opt/ml/input/data/{channel['ChannelName']}",
-        )
-        for channel in row.get("InputDataConfig", ())
+    channels = [_input(row, channel) for channel in row.get("InputDataConfig", ())]
+    restored = [
+        Input("CheckpointConfig", uri, path, optional=True) for path, uri in checkpoint_folders(row)
     ]
+    return [*channels, *restored]
 
 
-def lay_out(plane: Plane, row: Row, root: Path) -> None:
-    for directory in ("input/config", "input/data", "model", "output/data", "code", "checkpoints"):
+def _input(row: Row, channel: Row) -> Input:
+    source = channel["DataSource"]["S3DataSource"]
+    return Input(
+        channel["ChannelName"],
+        source["S3Uri"],
+        f"/opt/ml/input/data/{channel['ChannelName']}",
+        manifest=source["S3DataType"] == "ManifestFile",
+        sharded=source.get("S3DataDistributionType") == "ShardedByS3Key",
+        streamed=_mode(row, channel) == "FastFile",
+    )
+
+
+def checkpoint_folders(row: Row) -> list[tuple[str, str]]:
+    """Restored before the job runs, and synced while it does: folder and S3 URI of its
+    checkpoints, if any.
+    """
+    if "CheckpointConfig" not in row:
+        return []
+    return [(_checkpoints(row), f"{row['CheckpointConfig']['S3Uri'].rstrip('/')}/")]
+
+
+def lay_out(plane: Plane, row: Row, root: Path, host: str) -> None:
+    for directory in ("input/config", "input/data", "model", "output/data", "code"):
         (root / directory).mkdir(parents=True, exist_ok=True)
+    workspace.at(root, _checkpoints(row)).mkdir(parents=True, exist_ok=True)
     config = root / "input" / "config"
     workspace.write_json(config / "hyperparameters.json", row.get("HyperParameters", {}))
-    channels = {each["ChannelName"]: _channel(each) for each in row.get("InputDataConfig", ())}
+    channels = {each["ChannelName"]: _channel(row, each) for each in row.get("InputDataConfig", ())}
     workspace.write_json(config / "inputdataconfig.json", channels)
-    workspace.write_json(config / "resourceconfig.json", _resources(row))
+    workspace.write_json(config / "resourceconfig.json", _resources(row, host))
+    if "CheckpointConfig" in row:
+        checkpoints = {**row["CheckpointConfig"], "LocalPath": _checkpoints(row)}
+        workspace.write_json(config / "checkpointconfig.json", checkpoints)
 
 
 def command(row: Row, image: images.Image) -> list[str]:
@@ -92,6 +119,18 @@ def environment(row: Row) -> Mapping[str, str]:
     }
 
 
+def gather(row: Row, roots: list[Path], outcome: Outcome) -> None:
+    """AWS makes one archive of all hosts' models and asks that no names clash; where they do here,
+    the first host's file stays. The failure is that of the host that failed first.
+    """
+    for root in roots[1:]:
+        for directory in ("model", "output/data"):
+            workspace.merge(root / directory, roots[0] / directory, replace=False)
+    failure = roots[outcome.host] / "output" / "failure"
+    if outcome.host and failure.is_file():
+        failure.replace(roots[0] / "output" / "failure")
+
+
 def deliver(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
     """The model unless the job failed; what is in output/data in every case."""
     config = row["OutputDataConfig"]
@@ -107,14 +146,14 @@ def deliver(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
 
 def closing(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
     now = plane.clock.now()
-    log = workspace.log_file(plane.config.home, "training-job", row["TrainingJobName"])
+    logs = hosts.logs(plane.config.home, "training-job", row["TrainingJobName"])
     seconds = int(now - row.get("TrainingStartTime", now))
     members: Row = {
         "TrainingEndTime": now,
         "TrainingTimeInSeconds": max(1, seconds),
         "BillableTimeInSeconds": max(1, seconds),
     }
-    found = metrics.final(_definitions(row), log, now)
+    found = metrics.final(_definitions(row), logs, now)
     if found:
         members["FinalMetricDataList"] = found
     if outcome.end == FAILED:
@@ -146,21 +185,36 @@ def _definitions(row: Row) -> list[dict[str, str]]:
     return list(row["AlgorithmSpecification"].get("MetricDefinitions", ()))
 
 
-def _channel(channel: Row) -> Row:
+def _checkpoints(row: Row) -> str:
+    path: str = row.get("CheckpointConfig", {}).get("LocalPath", CHECKPOINTS)
+    return path.rstrip("/")
+
+
+def _mode(row: Row, channel: Row) -> str:
+    mode: str = channel.get("InputMode", row["AlgorithmSpecification"]["TrainingInputMode"])
+    return mode
+
+
+def _channel(row: Row, channel: Row) -> Row:
     source = channel["DataSource"]["S3DataSource"]
     return {
-        "TrainingInputMode": channel.get("InputMode", "File"),
+        "TrainingInputMode": _mode(row, channel),
         "S3DistributionType": source.get("S3DataDistributionType", "FullyReplicated"),
         "RecordWrapperType": channel.get("RecordWrapperType", "None"),
         **({"ContentType": channel["ContentType"]} if "ContentType" in channel else {}),
     }
 
 
-def _resources(row: Row) -> Row:
+def _instance_count(row: Row) -> int:
+    return int(row["ResourceConfig"].get("InstanceCount", 1))
+
+
+def _resources(row: Row, host: str) -> Row:
+    names = hosts.names(_instance_count(row))
     instance_type = row["ResourceConfig"].get("InstanceType")
     return {
-        "current_host": HOST,
-        "hosts": [HOST],
+        "current_host": host,
+        "hosts": names,
         "network_interface_name": "lo",
         "current_instance_type": instance_type,
         "current_group_name": "homogeneousCluster",
@@ -168,7 +222,7 @@ def _resources(row: Row) -> Row:
             {
                 "instance_group_name": "homogeneousCluster",
                 "instance_type": instance_type,
-                "hosts": [HOST],
+                "hosts": names,
             }
         ],
     }
@@ -202,6 +256,9 @@ JOB = JobType(
     notes=notes,
     command=command,
     environment=environment,
+    instance_count=_instance_count,
+    synced=checkpoint_folders,
+    gather=gather,
     deliver=deliver,
     closing=closing,
     stage=stage,

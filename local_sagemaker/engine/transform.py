@@ -115,7 +115,7 @@ def _started(plane: Plane, row: Row, root: Path, running: Running) -> fleet.Inst
     }
     instance = fleet.start_in(plane, place, planned)
     with running.lock:  # from here on a stop ends the server itself
-        running.process = instance.process
+        running.processes.append(instance.process)
     return instance
 
 

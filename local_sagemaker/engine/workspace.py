@@ -28,8 +28,8 @@ def create(home: Path, kind: str, name: str) -> Path:
     if root.exists():
         shutil.rmtree(root)
     root.mkdir(parents=True, mode=0o700)
-    for directory in ("output", "tmp"):
-        (root / directory).mkdir()
+    for directory in ("output", "tmp/site"):
+        (root / directory).mkdir(parents=True)
     return root
 
 
@@ -75,6 +75,20 @@ def pack(directory: Path, archive: Path) -> None:
 
 def has_files(directory: Path) -> bool:
     return any(not path.is_dir() for path in _contents(directory))
+
+
+def merge(source: Path, target: Path, *, replace: bool) -> None:
+    """Move what is in one directory into another; a file that is in both is replaced, or kept.
+    Symlinks lead nowhere: neither out of the source nor out of the target.
+    """
+    for path in [] if source.is_symlink() else list(_contents(source)):
+        moved = target / path.relative_to(source)
+        if not moved.parent.resolve().is_relative_to(target.parent.resolve() / target.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            moved.mkdir(parents=True, exist_ok=True)
+        elif replace or not moved.exists():
+            path.replace(moved)
 
 
 def clear(root: Path) -> None:

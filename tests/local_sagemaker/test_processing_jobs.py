@@ -173,14 +173,9 @@ def test_local_paths_stay_below_opt_ml_processing(local: Any, sagemaker: Any, pa
     ("member", "change"),
     [
         ("S3InputMode", lambda i, r: i["S3Input"].update(S3InputMode="Pipe")),
-        ("S3DataType", lambda i, r: i["S3Input"].update(S3DataType="ManifestFile")),
         ("S3CompressionType", lambda i, r: i["S3Input"].update(S3CompressionType="Gzip")),
         ("AppManaged", lambda i, r: i.update(AppManaged=True)),
         ("DatasetDefinition", lambda i, r: i.update(DatasetDefinition={"LocalPath": "/x"})),
-        (
-            "InstanceCount",
-            lambda i, r: r["ProcessingResources"]["ClusterConfig"].update(InstanceCount=2),
-        ),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(

@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 from local_sagemaker import boot
 
 ROLE = "arn:aws:iam::000000000000:role/local"
+OUTSIDE = {"S3Uri": "s3://b/c", "LocalPath": "/c"}
 IMAGE = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 
 
@@ -44,6 +45,11 @@ def request(local: Any, script: str, name: str = "job", **changes: Any) -> dict[
         "StoppingCondition": {"MaxRuntimeInSeconds": 600},
     }
     return wanted | changes
+
+
+def source_of(wanted: dict[str, Any]) -> dict[str, Any]:
+    source: dict[str, Any] = wanted["InputDataConfig"][0]["DataSource"]["S3DataSource"]
+    return source
 
 
 def members(archive: bytes) -> dict[str, bytes]:
@@ -156,10 +162,10 @@ def test_a_missing_bucket_fails_the_upload_and_names_it(local: Any, sagemaker: A
 def test_a_full_disk_fails_the_job_with_a_reason(
     local: Any, sagemaker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(uri: str, directory: Path) -> int:
+    def full(objects: Any, directory: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(local.plane.storage, "download", full)
+    monkeypatch.setattr(local.plane.storage, "fetch", full)
     sagemaker.create_training_job(**request(local, "true"))
     reason = local.until("training-job", "job")["FailureReason"]
     assert reason.startswith("ClientError: no space left on device")
@@ -190,7 +196,12 @@ def test_an_unknown_job_is_not_found_in_awss_words(sagemaker: Any) -> None:
     ("member", "change"),
     [
         ("InputMode", lambda r: r["AlgorithmSpecification"].update(TrainingInputMode="Pipe")),
-        ("InstanceCount", lambda r: r["ResourceConfig"].update(InstanceCount=2)),
+        ("CompressionType", lambda r: r["InputDataConfig"][0].update(CompressionType="Gzip")),
+        ("S3DataType", lambda r: source_of(r).update(S3DataType="AugmentedManifestFile")),
+        (
+            "LocalPath",
+            lambda r: r.update(CheckpointConfig=OUTSIDE),
+        ),
         ("EnableManagedSpotTraining", lambda r: r.update(EnableManagedSpotTraining=True)),
         ("DebugHookConfig", lambda r: r.update(DebugHookConfig={"S3OutputPath": "s3://b/p"})),
     ],
