@@ -35,7 +35,7 @@ def final(
     definitions: Iterable[Mapping[str, str]], log: Path, timestamp: float
 ) -> list[dict[str, Any]]:
     """FinalMetricDataList of a log: the last number each definition's first group found, if any."""
-    patterns = {each["Name"]: re.compile(each["Regex"]) for each in definitions}
+    patterns = {each["Name"]: compiled(each["Regex"]) for each in definitions}
     if not patterns or not log.exists():
         return []
     last: dict[str, float] = {}
@@ -52,9 +52,12 @@ def final(
     ]
 
 
+def compiled(regex: str) -> re.Pattern[str]:
+    """The expression, with an escaped tab also matching a real one (where `\\S+` then ends)."""
+    return re.compile(regex.replace(ESCAPED_TAB, rf"(?:{ESCAPED_TAB}|\t)"))
+
+
 def _value(pattern: re.Pattern[str], line: str) -> float | None:
-    if ESCAPED_TAB in pattern.pattern:
-        line = line.replace("\t", ESCAPED_TAB)
     found = pattern.search(line)
     try:
         return float(found[1]) if found else None
