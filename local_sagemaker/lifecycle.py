@@ -36,6 +36,7 @@ _JOB = {"InProgress": "Completed Failed Stopping Stopped", "Stopping": "Stopped 
 TABLES: dict[str, StatusTable] = {
     "processing-job": _table("ProcessingJobStatus", **_JOB),
     "training-job": _table("TrainingJobStatus", **_JOB),
+    "hyper-parameter-tuning-job": _table("HyperParameterTuningJobStatus", **_JOB),
     "pipeline": _table("PipelineStatus", Active="Deleting"),
     "pipeline-execution": _table(
         "PipelineExecutionStatus",

@@ -46,6 +46,11 @@ KINDS: dict[str, Kind] = {
     ),
     "processing-job": Kind("ProcessingJobName", "ProcessingJobArn", "ProcessingJobStatus"),
     "training-job": Kind("TrainingJobName", "TrainingJobArn", "TrainingJobStatus"),
+    "hyper-parameter-tuning-job": Kind(
+        "HyperParameterTuningJobName",
+        "HyperParameterTuningJobArn",
+        "HyperParameterTuningJobStatus",
+    ),
     "model": Kind("ModelName", "ModelArn"),
     "model-package-group": Kind(
         "ModelPackageGroupName", "ModelPackageGroupArn", "ModelPackageGroupStatus"

@@ -52,6 +52,16 @@ def final(
     ]
 
 
+def series(regex: str, log: Path) -> list[float]:
+    """Every number that one definition finds in a log, in order; the log may still grow."""
+    if not log.exists():
+        return []
+    pattern = compiled(regex)
+    with log.open(errors="replace") as lines:
+        found = (_value(pattern, line) for line in lines if line.endswith("\n"))
+        return [value for value in found if value is not None]
+
+
 def compiled(regex: str) -> re.Pattern[str]:
     """The expression, with an escaped tab also matching a real one (where `\\S+` then ends)."""
     return re.compile(regex.replace(ESCAPED_TAB, rf"(?:{ESCAPED_TAB}|\t)"))
