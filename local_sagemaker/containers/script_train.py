@@ -17,6 +17,7 @@ import runpy
 import sys
 import tarfile
 import traceback
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def fetch(uri: str, archive: Path, code: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
             tar.extractall(code, filter="data")
-    except tarfile.TarError as cause:
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as cause:  # the last two: cut short
         raise SetupError(
             f"sagemaker_submit_directory {uri!r} is not a safe tar.gz: {cause}"
         ) from cause

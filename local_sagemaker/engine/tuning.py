@@ -152,10 +152,12 @@ def _drive(plane: Plane, name: str, wake: threading.Event, running: Running) -> 
 def _step(plane: Plane, row: Row) -> bool:
     """Do what is to be done now; True when the tuning job has ended."""
     name = row["HyperParameterTuningJobName"]
-    _create_missing(plane, row)
+    stopping = row["HyperParameterTuningJobStatus"] == "Stopping"
+    if not stopping:
+        _create_missing(plane, row)
     found = tuning_rows.summaries(plane, row)
     active = [each for each in found if tuning_rows.is_running(each)]
-    if row["HyperParameterTuningJobStatus"] == "Stopping":
+    if stopping:
         return _stop_all(plane, name, active)
     enough = len(row["Trials"]) >= jobs_wanted(row) or tuning_stops.is_satisfied(row, found)
     if enough and not active:

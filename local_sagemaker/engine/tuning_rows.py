@@ -6,6 +6,7 @@ its training job is created. All else is read from the training jobs themselves.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -61,7 +62,7 @@ def _summary(row: Row, trial: Row, child: Row) -> Row:
 def _final(child: Row, metric: str) -> float | None:
     found = {each["MetricName"]: each["Value"] for each in child.get("FinalMetricDataList", ())}
     value = found.get(metric)
-    return None if value is None or value != value else float(value)  # a NaN is no objective
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def best(row: Row, found: list[Row]) -> Row | None:

@@ -6,6 +6,9 @@ The rules are early_stopping.py's; here is where their numbers come from: the lo
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 from local_sagemaker.engine import early_stopping, metrics, tuning_rows, workspace
 from local_sagemaker.engine.tuning_rows import CHILD
 from local_sagemaker.plane import Plane
@@ -93,5 +96,11 @@ def _emitted(plane: Plane, row: Row, summary: Row) -> list[float]:
     for each in child.get("AlgorithmSpecification", {}).get("MetricDefinitions", ()):
         if each["Name"] == wanted:
             log = workspace.log_file(plane.config.home, CHILD, name)
-            return metrics.series(each["Regex"], log)
+            return _series(each["Regex"], log, log.stat().st_size) if log.exists() else []
     return []
+
+
+@functools.lru_cache(1024)
+def _series(regex: str, log: Path, _size: int) -> list[float]:
+    """What a log holds at a size: those of finished trials are looked at again and again."""
+    return metrics.series(regex, log)

@@ -113,3 +113,12 @@ def test_requirements_that_are_not_installed_are_named(local: Any) -> None:
         {"sagemaker_program": "train.py", "sagemaker_submit_directory": source_dir(local, files)},
     )
     assert "requirements.txt asks for 'no-such-library==1'" in job["FailureReason"]
+
+
+def test_an_archive_that_is_cut_short_is_refused(local: Any) -> None:
+    source_dir(local, {"x.py": "print(1)\n" * 500 + "".join(map(str, range(9999)))}, "cut.tar.gz")
+    whole = local.read("cut.tar.gz")
+    local.s3.put_object(Bucket=local.bucket, Key="cut.tar.gz", Body=whole[: len(whole) // 2])
+    uri = f"s3://{local.bucket}/cut.tar.gz"
+    job = run(local, XGBOOST, {"sagemaker_program": "x.py", "sagemaker_submit_directory": uri})
+    assert "is not a safe tar.gz" in job["FailureReason"]

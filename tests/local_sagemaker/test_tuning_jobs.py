@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_sagemaker import boot
+from local_sagemaker.engine import tuning as engine
 from tests.local_sagemaker.training import (
     ROLE,
     SKLEARN,
@@ -297,6 +299,25 @@ def test_a_restarted_server_continues_with_what_is_finished(
     assert (counters["Completed"], counters["RetryableError"]) == (2, 1)
     tried = [each["TunedHyperParameters"]["a"] for each in children(second)]
     assert tried == ["1", "2", "3"]
+
+
+def test_a_trial_that_was_written_but_not_started_is_started_after_a_restart(
+    start: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = start(tmp_path / "home", slots=2)
+    written = threading.Event()
+    with monkeypatch.context() as killed:
+        killed.setattr(engine, "_create", lambda *_: written.set())
+        ranges = {"CategoricalParameterRanges": [{"Name": "a", "Values": ["1"]}]}
+        limits = {"MaxParallelTrainingJobs": 1}
+        request = tuning(first, LOSS_IS_A, ranges, Strategy="Grid", ResourceLimits=limits)
+        first.client().create_hyper_parameter_tuning_job(**request)
+        assert written.wait(10)
+        boot.shut_down(first.plane)
+    second = start(tmp_path / "home", slots=2)
+    (trial,) = second.plane.store.get(KIND, "tune")["Trials"]
+    second.until(KIND, "tune", "Completed")
+    assert [each["TrainingJobName"] for each in children(second)] == [trial["TrainingJobName"]]
 
 
 def refuse(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
