@@ -13,7 +13,7 @@ from typing import Any
 from local_sagemaker import images, operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
-from local_sagemaker.engine import jobs, pipelines, serving
+from local_sagemaker.engine import jobs, pipelines, serving, tuning
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
 from local_sagemaker.processes import Processes
@@ -32,6 +32,7 @@ API = (
     "tags",
     "training_jobs",
     "transform_jobs",
+    "tuning_jobs",
 )
 STATE = "state.sqlite"
 
@@ -69,6 +70,7 @@ def recover(plane: Plane) -> None:
     """
     operations.forget_old_tokens(plane)
     jobs.recover(plane)
+    tuning.recover(plane)
     pipelines.recover(plane)
     serving.recover(plane)
 
@@ -76,6 +78,7 @@ def recover(plane: Plane) -> None:
 def shut_down(plane: Plane) -> None:
     """Stop what runs. Nothing is written about it: recover() tells the truth at the next start."""
     pipelines.close(plane)
+    tuning.close(plane)
     jobs.close(plane)
     plane.processes.close()
     jobs.join(plane)

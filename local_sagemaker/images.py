@@ -11,20 +11,26 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from local_sagemaker.containers.xgboost_parameters import METRICS
 from local_sagemaker.errors import ApiError, validation
 
 URI = re.compile(
     r"^(?:(?P<registry>[^/]+\.[^/]+|localhost(?::\d+)?)/)?(?P<name>[^:@]+)"
     r"(?::(?P<tag>[^@]+))?(?:@(?P<digest>sha256:[0-9a-f]+))?$"
 )
-CONTAINER = ["python", str(Path(__file__).parent / "containers" / "run.py")]
+# By path, not by -m: a user's program must not find our packages on its module path.
+CONTAINERS = Path(__file__).parent / "containers"
+CONTAINER = ["python", str(CONTAINERS / "run.py")]
+SCRIPT_TRAIN = ["python", str(CONTAINERS / "script_train.py"), "/opt/ml"]
+XGBOOST_TRAIN = ["python", str(CONTAINERS / "xgboost_train.py"), "/opt/ml"]
 MODEL_CODE = "/opt/ml/model/code"
 
 
 @dataclass(frozen=True)
 class Image:
     """What running this image means here. `train` and `serve` are the commands of `docker run
-    <image> train|serve`.
+    <image> train|serve`; `train_script` is `train` with a program of the user's (script mode).
+    `metrics` are those that its own algorithm prints, found as `metric_regex` says.
 
     None where a command is not supported: `no_train` / `no_serve` then say why. `serve_cwd` is
     where serve starts. `version` is the tag whose versions are installed here; another tag runs,
@@ -34,6 +40,9 @@ class Image:
     name: str
     tag: str = ""
     train: list[str] | None = None
+    train_script: list[str] | None = None
+    metrics: tuple[str, ...] = ()
+    metric_regex: str = ""
     serve: list[str] | None = None
     serve_cwd: str | None = None
     python: bool = True
@@ -58,18 +67,27 @@ class Image:
             raise validation(f"Image {self.name!r} cannot serve here: {self.no_serve}")
         return self.serve
 
-    def train_command(self) -> list[str]:
-        """The command of a training job without an entrypoint of its own; refuses an image that has
-        none.
+    def train_command(self, *, script: bool = False) -> list[str]:
+        """The command of a training job without an entrypoint of its own, in algorithm or in script
+        mode; refuses an image that has none.
         """
-        if self.train is None:
+        command = self.train_script if script else self.train
+        if command is None:
             raise validation(f"Image {self.name!r} cannot train here: {self.no_train}")
-        return self.train
+        return command
+
+    def metric_definitions(self) -> list[dict[str, str]]:
+        """The metric definitions that AWS gives to every job of this algorithm."""
+        return [
+            {"Name": f"{channel}:{name}", "Regex": self.metric_regex.format(channel, name)}
+            for channel in ("train", "validation")
+            for name in self.metrics
+        ]
 
 
 SCRIPT_ONLY = (
-    "{} is not supported yet; give AlgorithmSpecification.ContainerEntrypoint, "
-    "as ModelTrainer does with a SourceCode"
+    "{} has no algorithm of its own; give a program with the hyperparameters sagemaker_program and "
+    "sagemaker_submit_directory, or AlgorithmSpecification.ContainerEntrypoint"
 )
 OWN_ENTRYPOINT = "it has no train command; give AlgorithmSpecification.ContainerEntrypoint"
 
@@ -79,14 +97,18 @@ IMAGES = {
         Image(
             "sagemaker-xgboost",
             version="3.2-0",
+            train=XGBOOST_TRAIN,
+            train_script=SCRIPT_TRAIN,
+            metrics=tuple(sorted(METRICS)),
+            metric_regex=r".*\[[0-9]+\].*#011{}-{}:(\S+)",
             serve=[*CONTAINER, "xgboost_serve"],
-            no_train=SCRIPT_ONLY.format("XGBoost's algorithm mode"),
         ),
         Image(
             "sagemaker-scikit-learn",
             version="1.9-0-cpu-py3",
+            train_script=SCRIPT_TRAIN,
             serve=[*CONTAINER, "script_server"],
-            no_train=SCRIPT_ONLY.format("scikit-learn's script mode by hyperparameters"),
+            no_train=SCRIPT_ONLY.format("scikit-learn"),
         ),
         Image(
             "mlops-inference",

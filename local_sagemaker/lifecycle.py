@@ -37,6 +37,7 @@ TABLES: dict[str, StatusTable] = {
     "processing-job": _table("ProcessingJobStatus", **_JOB),
     "training-job": _table("TrainingJobStatus", **_JOB),
     "transform-job": _table("TransformJobStatus", **_JOB),
+    "hyper-parameter-tuning-job": _table("HyperParameterTuningJobStatus", **_JOB),
     "pipeline": _table("PipelineStatus", Active="Deleting"),
     "pipeline-execution": _table(
         "PipelineExecutionStatus",

@@ -72,15 +72,21 @@ def call(plane: Plane, name: str, request: Body) -> Body:
     """Validate, run and shape one API operation; timestamps in and out are epoch seconds. Raises
     ApiError.
     """
+    found, request = check(name, request)
+    token_member = wire.token_member(name)
+    if token_member is None or token_member not in request:
+        return wire.project(name, found.handler(plane, request))
+    return _once(plane, found, request, token_member)
+
+
+def check(name: str, request: Body) -> tuple[Operation, Body]:
+    """The operation and the request as its handler gets it; raises ApiError as a call would."""
     found = OPERATIONS.get(name)
     if found is None:
         raise unknown(name)
     request = wire.validate(name, request)
     _refuse_unsupported(found, request)
-    token_member = wire.token_member(name)
-    if token_member is None or token_member not in request:
-        return wire.project(name, found.handler(plane, request))
-    return _once(plane, found, request, token_member)
+    return found, request
 
 
 def unknown(name: str) -> ApiError:

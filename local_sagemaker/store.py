@@ -47,6 +47,11 @@ KINDS: dict[str, Kind] = {
     "processing-job": Kind("ProcessingJobName", "ProcessingJobArn", "ProcessingJobStatus"),
     "training-job": Kind("TrainingJobName", "TrainingJobArn", "TrainingJobStatus"),
     "transform-job": Kind("TransformJobName", "TransformJobArn", "TransformJobStatus"),
+    "hyper-parameter-tuning-job": Kind(
+        "HyperParameterTuningJobName",
+        "HyperParameterTuningJobArn",
+        "HyperParameterTuningJobStatus",
+    ),
     "model": Kind("ModelName", "ModelArn"),
     "model-package-group": Kind(
         "ModelPackageGroupName", "ModelPackageGroupArn", "ModelPackageGroupStatus"

@@ -77,6 +77,7 @@ def create_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]
     now = plane.clock.now()
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
+        **training.algorithm_metrics(request),
         "TrainingJobArn": arn(plane.config, KIND, name),
         "TrainingJobStatus": "InProgress",
         "CreationTime": now,

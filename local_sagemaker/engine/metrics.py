@@ -37,7 +37,7 @@ def final(
     """FinalMetricDataList: the last number each definition's first group found, if any. The logs
     are those of the hosts: an earlier one comes before a later one.
     """
-    patterns = {each["Name"]: re.compile(each["Regex"]) for each in definitions}
+    patterns = {each["Name"]: compiled(each["Regex"]) for each in definitions}
     found: dict[str, float] = {}
     for log in reversed(logs if patterns else []):
         found |= _last(patterns, log)
@@ -61,9 +61,20 @@ def _last(patterns: Mapping[str, re.Pattern[str]], log: Path) -> dict[str, float
     return last
 
 
+def series(regex: str, log: Path) -> list[float]:
+    """Every number that one definition finds in a log, in order; the log may still grow."""
+    pattern = compiled(regex)
+    with log.open(errors="replace") as lines:
+        found = (_value(pattern, line) for line in lines if line.endswith("\n"))
+        return [value for value in found if value is not None]
+
+
+def compiled(regex: str) -> re.Pattern[str]:
+    """The expression, with an escaped tab also matching a real one (where `\\S+` then ends)."""
+    return re.compile(regex.replace(ESCAPED_TAB, rf"(?:{ESCAPED_TAB}|\t)"))
+
+
 def _value(pattern: re.Pattern[str], line: str) -> float | None:
-    if ESCAPED_TAB in pattern.pattern:
-        line = line.replace("\t", ESCAPED_TAB)
     found = pattern.search(line)
     try:
         return float(found[1]) if found else None

@@ -40,7 +40,7 @@ def check(request: Row) -> None:
             raise validation(f"{member} is required: serverless training jobs are not supported")
     if "TrainingImage" not in request["AlgorithmSpecification"]:
         raise validation("AlgorithmSpecification.TrainingImage is required")
-    images.resolve(request["AlgorithmSpecification"]["TrainingImage"])
+    command(request, images.resolve(request["AlgorithmSpecification"]["TrainingImage"]))
     metrics.check(_definitions(request))
     if not f"{_checkpoints(request)}/".startswith("/opt/ml/") or ".." in _checkpoints(request):
         raise validation(
@@ -104,7 +104,26 @@ def command(row: Row, image: images.Image) -> list[str]:
     arguments = algorithm.get("ContainerArguments", [])
     if algorithm.get("ContainerEntrypoint"):
         return [*algorithm["ContainerEntrypoint"], *arguments]
-    return [*image.train_command(), *arguments]
+    return [*image.train_command(script=_is_script_mode(row)), *arguments]
+
+
+def algorithm_metrics(request: Row) -> Row:
+    """The metric definitions that come with the image's own algorithm, after those of the request;
+    {} where a program of the user's runs.
+    """
+    algorithm = request["AlgorithmSpecification"]
+    image = images.resolve(algorithm["TrainingImage"])
+    if algorithm.get("ContainerEntrypoint") or _is_script_mode(request) or not image.metrics:
+        return {}
+    names = {each["Name"] for each in _definitions(request)}
+    own = [each for each in image.metric_definitions() if each["Name"] not in names]
+    definitions = [*_definitions(request), *own]
+    return {"AlgorithmSpecification": {**algorithm, "MetricDefinitions": definitions}}
+
+
+def _is_script_mode(row: Row) -> bool:
+    given = {**row.get("HyperParameters", {}), **row.get("Environment", {})}
+    return "sagemaker_program" in given or "SAGEMAKER_PROGRAM" in given
 
 
 def notes(row: Row) -> list[str]:

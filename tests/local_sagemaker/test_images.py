@@ -63,6 +63,8 @@ def test_known_images_that_do_not_run_here_are_refused_by_name(uri: str, word: s
         images.resolve(uri)
 
 
-def test_algorithm_mode_training_is_refused_by_name() -> None:
-    with pytest.raises(ApiError, match=r"sagemaker-xgboost.*algorithm mode.*ContainerEntrypoint"):
-        images.resolve(XGBOOST).train_command()
+def test_an_image_without_an_algorithm_is_refused_by_name() -> None:
+    image = images.resolve("1.dkr.ecr.us-east-1.amazonaws.com/sagemaker-scikit-learn:1.9-0-cpu-py3")
+    assert image.train_command(script=True)[1].endswith("script_train.py")
+    with pytest.raises(ApiError, match=r"scikit-learn has no algorithm.*sagemaker_program"):
+        image.train_command()

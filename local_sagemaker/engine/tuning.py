@@ -1,0 +1,264 @@
+"""Tuning jobs: one thread each, which starts training jobs until there is nothing left to try.
+
+    trial proposed (search.py) -> written into the row -> CreateTrainingJob -> its end -> next trial
+
+The thread sleeps until the bus tells of one of its training jobs. What it does follows from the
+stored rows alone, so that a restarted server goes on from there; a training job that the last
+server took down with it counts as failed, as any other.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import weakref
+from typing import Any
+
+from local_sagemaker.engine import search, tuning_rows, tuning_stops
+from local_sagemaker.engine.tuning_rows import CHILD, KIND
+from local_sagemaker.errors import ApiError
+from local_sagemaker.events import Change
+from local_sagemaker.lifecycle import transition
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import Row
+
+log = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 5.0
+LOOK_SECONDS = 0.5  # how often logs are read where trials may be stopped early: no bus tells
+ALL_FAILED = (
+    "All training jobs failed. Please take a look at the training jobs failures to get more "
+    "details."
+)
+NO_OBJECTIVE = (
+    "No objective metrics found after running {} training jobs. Please ensure that the custom "
+    "algorithm is emitting the objective metric as defined by the regular expression provided."
+)
+# Members that a training job takes from TrainingJobDefinition as they are.
+DEFINED = (
+    "AlgorithmSpecification",
+    "CheckpointConfig",
+    "EnableInterContainerTrafficEncryption",
+    "EnableManagedSpotTraining",
+    "EnableNetworkIsolation",
+    "Environment",
+    "InputDataConfig",
+    "OutputDataConfig",
+    "ResourceConfig",
+    "RetryStrategy",
+    "RoleArn",
+    "StoppingCondition",
+    "VpcConfig",
+)
+
+
+class Running:
+    """The tuning jobs that one plane drives now: their threads, and what wakes them."""
+
+    def __init__(self) -> None:
+        self.threads: dict[threading.Thread, threading.Event] = {}
+        self.closing = False
+        self.lock = threading.Lock()
+
+
+_RUNNING: weakref.WeakKeyDictionary[Plane, Running] = weakref.WeakKeyDictionary()
+_RUNNING_LOCK = threading.Lock()
+
+
+def start(plane: Plane, name: str) -> None:
+    """Drive a tuning job that has no end yet, in a thread of its own."""
+    wake = threading.Event()
+    thread = threading.Thread(target=_run, args=(plane, name, wake), name=f"tuning-{name}")
+    thread.daemon = True
+    running = _running(plane)
+    with running.lock:
+        if running.closing:
+            return
+        running.threads[thread] = wake
+    thread.start()
+
+
+def recover(plane: Plane) -> None:
+    """Continue every tuning job that a former life of the server left unfinished."""
+    for row in plane.store.rows(KIND):
+        if row["HyperParameterTuningJobStatus"] in tuning_rows.RUNNING:
+            start(plane, row["HyperParameterTuningJobName"])
+
+
+def close(plane: Plane) -> None:
+    """Before the store is closed: end the threads where they are; recover() goes on from there."""
+    running = _running(plane)
+    with running.lock:
+        running.closing = True
+        threads = dict(running.threads)
+    for wake in threads.values():
+        wake.set()
+    for thread in threads:
+        thread.join(CLOSE_SECONDS)
+
+
+def child_request(row: Row, name: str, tuned: search.Parameters) -> Row:
+    """The CreateTrainingJob request of one trial."""
+    definition = row["TrainingJobDefinition"]
+    return {
+        **{member: definition[member] for member in DEFINED if member in definition},
+        "TrainingJobName": name,
+        "HyperParameters": {
+            **definition.get("StaticHyperParameters", {}),
+            **tuned,
+            "_tuning_objective_metric": tuning_rows.objective(row)["MetricName"],
+        },
+    }
+
+
+def _running(plane: Plane) -> Running:
+    with _RUNNING_LOCK:
+        return _RUNNING.setdefault(plane, Running())
+
+
+def _run(plane: Plane, name: str, wake: threading.Event) -> None:
+    running = _running(plane)
+
+    def heard(change: Change) -> None:
+        if change.kind in (KIND, CHILD) and change.name.lower().startswith(name.lower()):
+            wake.set()
+
+    unsubscribe = plane.bus.subscribe(heard)
+    try:
+        _drive(plane, name, wake, running)
+    except Exception:  # the thread's edge: nobody above would tell
+        log.exception("tuning job cannot go on name=%s", name)
+        if not running.closing:
+            _fail(plane, name, "InternalServerError: it could not go on; the server's log says why")
+    finally:
+        unsubscribe()
+        with running.lock:
+            running.threads.pop(threading.current_thread(), None)
+
+
+def _drive(plane: Plane, name: str, wake: threading.Event, running: Running) -> None:
+    while not running.closing:
+        wake.clear()
+        row = plane.store.get(KIND, name)
+        if row is None or _step(plane, row):
+            return
+        if tuning_stops.looks(row):
+            plane.clock.wait(wake, LOOK_SECONDS)
+        else:
+            wake.wait()
+
+
+def _step(plane: Plane, row: Row) -> bool:
+    """Do what is to be done now; True when the tuning job has ended."""
+    name = row["HyperParameterTuningJobName"]
+    stopping = row["HyperParameterTuningJobStatus"] == "Stopping"
+    if not stopping:
+        _create_missing(plane, row)
+    found = tuning_rows.summaries(plane, row)
+    active = [each for each in found if tuning_rows.is_running(each)]
+    if stopping:
+        return _stop_all(plane, name, active)
+    enough = len(row["Trials"]) >= jobs_wanted(row) or tuning_stops.is_satisfied(row, found)
+    if enough and not active:
+        _complete(plane, row, found)
+        return True
+    for each in tuning_stops.hopeless(plane, row, found):
+        _stop_child(plane, each)
+    parallel = row["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"]
+    if not enough and len(active) < parallel:
+        return _launch(plane, row, found)  # its announcement wakes us for the next one
+    return False
+
+
+def jobs_wanted(row: Row) -> int:
+    config = row["HyperParameterTuningJobConfig"]
+    if config["Strategy"] == "Grid":
+        return search.grid_size(search.read(config["ParameterRanges"]))
+    return int(config["ResourceLimits"]["MaxNumberOfTrainingJobs"])
+
+
+def _launch(plane: Plane, row: Row, found: list[Row]) -> bool:
+    """Start the next trial; True when it cannot start, which ends the tuning job."""
+    config, number = row["HyperParameterTuningJobConfig"], len(row["Trials"]) + 1
+    question = search.Question(
+        ranges=search.read(config["ParameterRanges"]),
+        seed=row["Seed"],
+        number=number,
+        trials=[tuning_rows.trial(each) for each in found],
+        maximize=tuning_rows.is_maximized(row),
+    )
+    name = row["HyperParameterTuningJobName"]
+    trial = {
+        "TrainingJobName": child_name(name, number, secrets.token_hex(4)),
+        "TunedHyperParameters": search.propose(config["Strategy"], question),
+    }
+    row = plane.store.edit(KIND, name, lambda r: {**r, "Trials": [*r["Trials"], trial]})
+    try:
+        _create(plane, row, trial)
+    except ApiError as refused:
+        _fail(plane, name, f"ClientError: {refused.message}")
+        return True
+    return False
+
+
+def child_name(name: str, number: int, tail: str) -> str:
+    """`<tuning job>-001-1f2e3d4c`, as AWS names them."""
+    return f"{name}-{number:03d}-{tail}"
+
+
+def _create_missing(plane: Plane, row: Row) -> None:
+    """A server that was killed between the two writes of _launch leaves a trial without its job."""
+    for trial in row["Trials"]:
+        if plane.store.get(CHILD, trial["TrainingJobName"]) is None:
+            _create(plane, row, trial)
+
+
+def _create(plane: Plane, row: Row, trial: Row) -> None:
+    name, arn = trial["TrainingJobName"], row["HyperParameterTuningJobArn"]
+    request = child_request(row, name, trial["TunedHyperParameters"])
+    tags = plane.store.tags(arn)
+    plane.call("CreateTrainingJob", {**request, **({"Tags": tags} if tags else {})})
+    plane.store.edit(CHILD, name, lambda child: {**child, "TuningJobArn": arn})
+
+
+def _stop_all(plane: Plane, name: str, active: list[Row]) -> bool:
+    for each in active:
+        _stop_child(plane, each)
+    if not active:
+        _end(plane, name, "Stopped", "")
+    return not active
+
+
+def _fail(plane: Plane, name: str, reason: str) -> None:
+    """The end of a tuning job that cannot go on: none of its training jobs outlives it."""
+    row = plane.store.get(KIND, name)
+    for each in tuning_rows.summaries(plane, row) if row else ():
+        _stop_child(plane, each)
+    _end(plane, name, "Failed", reason)
+
+
+def _stop_child(plane: Plane, summary: Row) -> None:
+    if summary["TrainingJobStatus"] != "InProgress":
+        return
+    try:
+        plane.call("StopTrainingJob", {"TrainingJobName": summary["TrainingJobName"]})
+    except ApiError as refused:  # it has ended by itself meanwhile
+        log.info("training job was not stopped: %s", refused.message)
+
+
+def _complete(plane: Plane, row: Row, found: list[Row]) -> None:
+    name = row["HyperParameterTuningJobName"]
+    if tuning_rows.best(row, found) is not None:
+        _end(plane, name, "Completed", "")
+    elif all(each["TrainingJobStatus"] == "Failed" for each in found):
+        _end(plane, name, "Failed", ALL_FAILED)
+    else:
+        _end(plane, name, "Failed", NO_OBJECTIVE.format(len(found)))
+
+
+def _end(plane: Plane, name: str, status: str, reason: str) -> None:
+    members: dict[str, Any] = {"HyperParameterTuningEndTime": plane.clock.now()}
+    if reason:
+        members["FailureReason"] = reason[:1024]
+    transition(plane, KIND, name, status, **members)
