@@ -2,12 +2,12 @@
 loop.
 
     server --socket--> launcher --fork--> supervisor.py --fork--> program (executed)
-    server --socket--> launcher, pre-imported --fork into a guard's namespace (nursery.py)--> program
+    server --socket--> pre-imported launcher --fork--> program, guarded (nursery.py)
 
 The server starts two: one slim, that executes; one that imports numpy, xgboost ... once
-(`--preload`), so that the Python jobs it forks find them imported (takeover.py). The pre-imported one must stay a
-process of one thread without a started OpenMP region or BLAS pool, because neither survives a fork:
-it says so when that is not true, and the server then does without it.
+(`--preload`), so that the Python jobs it forks find them imported (takeover.py). The pre-imported
+one must stay a process of one thread without a started OpenMP region or BLAS pool, because neither
+survives a fork: it says so when that is not true, and the server then does without it.
 
 Messages are JSON lines. Server to launcher: start, stop. Launcher to server: ready, started,
 refused, ended. When the server goes away, the socket ends, and with the launcher every tree.

@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import socket
 from dataclasses import dataclass
 from typing import NoReturn
@@ -105,15 +104,16 @@ class Nursery:
 
 def _serve(link: socket.socket, isolated: Isolation) -> NoReturn:
     """The nursery's life: make guards, tell of those that ended; go when the launcher has gone."""
-    supervisor.close_all_but(link.fileno())
+    told = link.fileno()
+    supervisor.close_all_but(told)
     wakeup = supervisor.listen_for_children()
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         while True:
-            ready, _, _ = select.select([link, wakeup], [], [])
+            ready, _, _ = select.select([told, wakeup], [], [])
             if wakeup in ready:
                 os.read(wakeup, 4096)
                 _tell_who_ended(link)
-            if link in ready:
+            if told in ready:
                 if not link.recv(1):
                     break
                 _make_guard(link, isolated)

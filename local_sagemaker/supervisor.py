@@ -94,7 +94,7 @@ def execute(program: Program) -> None:
 
 
 def become(program: Program, log: int, run: Runner, isolated: Isolation = NONE) -> NoReturn:
-    """In the program's process: shed what is ours, enter the workspace unless that was done, run."""
+    """In the program's process: shed what is ours, enter the workspace if need be, run."""
     code = NOT_STARTED
     try:
         os.setsid()
