@@ -1,7 +1,7 @@
 """What the local SageMaker adds to a step, beside other engines and beside the limit: `steps`.
 
 One plane of its own (private home, free ports, fork server ready). A no-op step here is a whole
-Processing job: API, database, own process, own workspace as /opt/ml, code and output through S3. The
+Processing job: API, database, own process, own workspace as /opt/ml, code and output in S3. The
 figures of other engines are quoted, from where SOURCE says; everything else is measured now.
 """
 
