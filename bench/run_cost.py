@@ -65,7 +65,7 @@ def measure(rows: int) -> Numbers:
         began = time.perf_counter()
         with plane(home, ",".join(PRELOAD)) as environment:
             up_wall = time.perf_counter() - began
-            tree = _settled(environment)
+            tree = settled(environment)
             numbers = {"up_wall": up_wall, "up_cpu": cpu_seconds(tree), "idle_mb": _megabytes(tree)}
             numbers |= _measure_run(environment, rows, "run")
             numbers |= _measure_run(environment, rows, "again")
@@ -106,7 +106,7 @@ def _measure_bare(prepared: Path) -> Numbers:
     return {f"bare_{kind}": sum(each[kind] for each in models.values()) for kind in ("cpu", "wall")}
 
 
-def _settled(environment: dict[str, str]) -> list[psutil.Process]:
+def settled(environment: dict[str, str]) -> list[psutil.Process]:
     """The plane's processes once they have stopped working: the fork server has imported."""
     return _until_idle(lambda: plane_tree(environment))
 

@@ -6,9 +6,10 @@ queue.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,24 @@ class Bus:
     def __init__(self) -> None:
         self._subscribers: list[Callable[[Change], None]] = []
         self._lock = threading.Lock()
+        self._held = threading.local()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """What this thread publishes in here is told at the end, and never after an error: it goes
+        around a transaction.
+        """
+        if getattr(self._held, "changes", None) is not None:
+            yield
+            return
+        changes: list[Change] = []
+        self._held.changes = changes
+        try:
+            yield
+        finally:
+            self._held.changes = None
+        for change in changes:
+            self.publish(change)
 
     def subscribe(self, fn: Callable[[Change], None]) -> Callable[[], None]:
         """From now on `fn` hears of every change; call what is returned to end that."""
@@ -46,6 +65,10 @@ class Bus:
 
     def publish(self, change: Change) -> None:
         """The change is committed: a subscriber that fails is logged and stops nobody else."""
+        held: list[Change] | None = getattr(self._held, "changes", None)
+        if held is not None:
+            held.append(change)
+            return
         for fn in self._subscribers:
             try:
                 fn(change)

@@ -99,6 +99,20 @@ def fork_tree(isolation: Isolation) -> int:
     return pid
 
 
+def open_pids(pid: int) -> int:
+    """The process id namespace that fork_tree made, by what it returned. Raises OSError."""
+    return os.open(f"/proc/{pid}/ns/pid_for_children", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def fork_into(pids: int) -> int:
+    """Fork a process of another tree's namespace (open_pids). Raises OSError.
+
+    The caller's next child is born there too unless it says otherwise: there may be no way back.
+    """
+    _check(_libc().setns(pids, CLONE_NEWPID), "setns")
+    return os.fork()
+
+
 def enter_workspace(isolation: Isolation, workspace: Path) -> None:
     """In a tree's first process: the workspace is /opt/ml from here on. Raises OSError."""
     if not isolation.mounts:
@@ -124,8 +138,12 @@ def exit_code(status: int) -> int:
 
 def _fork_through_keeper() -> int:
     # Without privileges there is no way back from unshare(CLONE_NEWPID): a child goes and stays.
+    reader, writer = os.pipe()
     keeper = os.fork()
     if keeper:
+        os.close(writer)
+        os.read(reader, 1)  # until the namespace has its first process, or never will
+        os.close(reader)
         return keeper
     try:
         _unshare(CLONE_NEWPID)
@@ -133,8 +151,10 @@ def _fork_through_keeper() -> int:
     except OSError as problem:
         os.write(2, f"the local SageMaker cannot start a process tree: {problem}\n".encode())
         os._exit(126)
+    os.close(writer)
     if first:
         _keep(first)
+    os.close(reader)
     return 0
 
 

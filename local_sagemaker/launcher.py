@@ -1,12 +1,13 @@
 """`python -m local_sagemaker.launcher`: the process that every job is a child of. One thread, one
 loop.
 
-    server --socket--> launcher --fork--> supervisor.py --fork--> program (executed, or takeover.py)
+    server --socket--> launcher --fork--> supervisor.py --fork--> program (executed)
+    server --socket--> pre-imported launcher --fork--> program, guarded (nursery.py)
 
 The server starts two: one slim, that executes; one that imports numpy, xgboost ... once
-(`--preload`), so that the Python jobs it forks find them imported. The pre-imported one must stay a
-process of one thread without a started OpenMP region or BLAS pool, because neither survives a fork:
-it says so when that is not true, and the server then does without it.
+(`--preload`), so that the Python jobs it forks find them imported (takeover.py). The pre-imported
+one must stay a process of one thread without a started OpenMP region or BLAS pool, because neither
+survives a fork: it says so when that is not true, and the server then does without it.
 
 Messages are JSON lines. Server to launcher: start, stop. Launcher to server: ready, started,
 refused, ended. When the server goes away, the socket ends, and with the launcher every tree.
@@ -32,6 +33,7 @@ from typing import Any
 
 from local_sagemaker import isolation, supervisor, takeover
 from local_sagemaker.isolation import OPT_ML
+from local_sagemaker.nursery import Nursery
 from local_sagemaker.supervisor import KILL, TERMINATE, Program
 
 # Libraries that would start threads while they load; the job's own sizes are set after the fork
@@ -55,11 +57,25 @@ MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 @dataclass
 class Tree:
-    """One running process tree: who asked, where to send wishes, when patience ends."""
+    """One running process tree: who asked, where to send wishes, when patience ends.
+
+    With a guard the first process is the program itself, and the tree ends with the guard.
+    """
 
     number: int
     control: int
+    guard: int | None = None
     kill_at: float | None = None
+
+
+@dataclass
+class Ended:
+    """What is told of a tree that has ended."""
+
+    number: int
+    code: int
+    cpu_seconds: float
+    max_rss_bytes: int
 
 
 class Launcher:
@@ -73,7 +89,10 @@ class Launcher:
         self.base_env = _base_environment()
         self.isolation = isolation.probe()
         isolation.enter(self.isolation)
+        guarded = self.takes_over and self.isolation.pids
+        self.nursery = Nursery(self.isolation) if guarded else None
         self.trees: dict[int, Tree] = {}
+        self.ended: dict[int, Ended] = {}  # by the guard that is still to end
         problem = _preload(preload) if preload else ""
         # `-m` put the project's folder first; a job must not find us there.
         self.interpreter = takeover.interpreter(sys.path[1:])
@@ -89,11 +108,20 @@ class Launcher:
         selector = selectors.DefaultSelector()
         selector.register(self.server, selectors.EVENT_READ)
         selector.register(wakeup, selectors.EVENT_READ)
+        if self.nursery is not None:
+            selector.register(self.nursery.link, selectors.EVENT_READ)
         unread = b""
         while True:
+            self._tell_of_guarded()
             for key, _ in selector.select(self._patience()):
                 if key.fileobj is wakeup:
                     wakeup.recv(4096)
+                    continue
+                if self.nursery is not None and key.fileobj is self.nursery.link:
+                    try:
+                        self.nursery.hear()
+                    except OSError:  # without it nothing can be started: make room for another
+                        return self._leave()
                     continue
                 data = self.server.recv(1 << 20)
                 if not data:
@@ -125,15 +153,34 @@ class Launcher:
         program = self._program(message, workspace)
         log = os.open(message["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            reader, writer = os.pipe()
-            pid = isolation.fork_tree(self.isolation)
-            if pid == 0:
-                supervisor.supervise(program, self.isolation, reader, log, self._become)
-            os.close(reader)
+            fork = self._fork_supervised if self.nursery is None else self._fork_guarded
+            pid, control, guard = fork(program, log)
         finally:
             os.close(log)
-        self.trees[pid] = Tree(message["number"], writer)
+        self.trees[pid] = Tree(message["number"], control, guard)
         return pid
+
+    def _fork_supervised(self, program: Program, log: int) -> tuple[int, int, None]:
+        reader, writer = os.pipe()
+        pid = isolation.fork_tree(self.isolation)
+        if pid == 0:
+            supervisor.supervise(program, self.isolation, reader, log, self._become)
+        os.close(reader)
+        return pid, writer, None
+
+    def _fork_guarded(self, program: Program, log: int) -> tuple[int, int, int]:
+        assert self.nursery is not None  # noqa: S101 - the caller has looked
+        guard = self.nursery.take()
+        try:
+            pid = isolation.fork_into(guard.pids)
+        except OSError:
+            os.close(guard.control)
+            raise
+        finally:
+            os.close(guard.pids)
+        if pid == 0:
+            supervisor.become(program, log, self._become, self.isolation)
+        return pid, guard.control, guard.pid
 
     def _program(self, message: dict[str, Any], workspace: Path) -> Program:
         env = self.base_env | message["env"]
@@ -152,9 +199,12 @@ class Launcher:
             takeover.run(planned, program, self.interpreter)
 
     def _stop(self, number: int, grace: float) -> None:
-        for tree in self.trees.values():
+        for pid, tree in self.trees.items():
             if tree.number == number:
-                _tell(tree, TERMINATE if grace > 0 else KILL)
+                if grace > 0 and tree.guard is not None:
+                    supervisor.terminate(pid)
+                else:
+                    _tell(tree, TERMINATE if grace > 0 else KILL)
                 tree.kill_at = time.monotonic() + grace
 
     def _patience(self) -> float | None:
@@ -172,17 +222,31 @@ class Launcher:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
-            tree = self.trees.pop(pid)
+            tree = self.trees.pop(pid, None)
+            if tree is None:  # the nursery; its socket has ended too
+                continue
             os.close(tree.control)
-            self._send(
-                event="ended", number=tree.number, code=isolation.exit_code(status), **_used(usage)
-            )
+            ended = Ended(tree.number, isolation.exit_code(status), *_used(usage))
+            if tree.guard is None:
+                self._send(event="ended", **asdict(ended))
+            else:  # the guard goes now, and whoever the program left behind
+                self.ended[tree.guard] = ended
+
+    def _tell_of_guarded(self) -> None:
+        for gone in self.nursery.gone() if self.nursery is not None else ():
+            ended = self.ended.pop(gone.pid, None)
+            if ended is not None:  # else its program could not be forked
+                ended.cpu_seconds += gone.cpu_seconds
+                ended.max_rss_bytes = max(ended.max_rss_bytes, gone.max_rss * MAXRSS_BYTES)
+                self._send(event="ended", **asdict(ended))
 
     def _leave(self) -> None:
         for tree in self.trees.values():
             _tell(tree, KILL)
         for pid in self.trees:
             os.waitpid(pid, 0)
+        if self.nursery is not None:
+            self.nursery.close()
 
     def _send(self, **message: Any) -> None:
         with contextlib.suppress(
@@ -257,11 +321,8 @@ def _tell(tree: Tree, wish: bytes) -> None:
         os.write(tree.control, wish)
 
 
-def _used(usage: resource.struct_rusage) -> dict[str, float]:
-    return {
-        "cpu_seconds": usage.ru_utime + usage.ru_stime,
-        "max_rss_bytes": usage.ru_maxrss * MAXRSS_BYTES,
-    }
+def _used(usage: resource.struct_rusage) -> tuple[float, int]:
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss * MAXRSS_BYTES
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -128,11 +128,15 @@ def _is_supported(path: str, supports: frozenset[str]) -> bool:
 
 
 def _once(plane: Plane, found: Operation, request: Body, token_member: str) -> Body:
-    """Same token, same body: the first answer again; same token, other body: a conflict."""
+    """Same token, same body: the first answer again; same token, other body: a conflict.
+
+    What the handler writes and the answer are stored in one transaction: a server that is killed
+    has done both or neither.
+    """
     body = {name: value for name, value in request.items() if name != token_member}
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     key = f"{found.name}:{request[token_member]}"
-    with _TOKENS:
+    with _TOKENS, plane.bus.held(), plane.store.together():
         before = plane.store.get("request-token", key)
         if before is None:
             answer = wire.project(found.name, found.handler(plane, request))

@@ -76,10 +76,13 @@ CREATE INDEX IF NOT EXISTS stories_of ON stories (kind, name);
 
 
 class Store:
-    """All resources; every method is one transaction and may be called from any thread."""
+    """All resources; every method may be called from any thread and is one transaction, or part of
+    the caller's (`together`).
+    """
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        self._together = threading.local()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -90,7 +93,32 @@ class Store:
             self._db.close()
 
     @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """What this thread writes in here is one transaction, which begins with the first write."""
+        if getattr(self._together, "stack", None) is not None:
+            yield  # part of the one around it
+            return
+        try:
+            with contextlib.ExitStack() as self._together.stack:
+                self._together.begun = False
+                yield
+        finally:
+            self._together.stack = None
+
+    @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        stack: contextlib.ExitStack | None = getattr(self._together, "stack", None)
+        if stack is None:
+            with self._begun() as db:
+                yield db
+            return
+        if not self._together.begun:
+            stack.enter_context(self._begun())
+            self._together.begun = True
+        yield self._db
+
+    @contextlib.contextmanager
+    def _begun(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             try:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from local_sagemaker import isolation
-from local_sagemaker.isolation import Isolation
+from local_sagemaker.isolation import NONE, Isolation
 
 if TYPE_CHECKING:
     import psutil
@@ -57,12 +57,12 @@ def supervise(
         isolation.enter_workspace(isolated, program.workspace)
         if not isolated.pids:
             isolation.adopt_orphans()
-        wakeup = _listen_for_children()
+        wakeup = listen_for_children()
         # Until the program has its own handlers a SIGTERM must wait, not be ignored.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         main = os.fork()
         if main == 0:
-            _become(program, log, run)
+            become(program, log, run)
         code = _watch(main, control, wakeup, isolated)
     except OSError as problem:
         os.write(
@@ -93,7 +93,8 @@ def execute(program: Program) -> None:
     os.execvpe(program.command[0], program.command, program.env)  # noqa: S606 - a list, no shell
 
 
-def _become(program: Program, log: int, run: Runner) -> NoReturn:
+def become(program: Program, log: int, run: Runner, isolated: Isolation = NONE) -> NoReturn:
+    """In the program's process: shed what is ours, enter the workspace if need be, run."""
     code = NOT_STARTED
     try:
         os.setsid()
@@ -103,6 +104,7 @@ def _become(program: Program, log: int, run: Runner) -> NoReturn:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _attach(log)
+        isolation.enter_workspace(isolated, program.workspace)
         os.chdir(program.cwd)
         run(program)
     except FileNotFoundError as problem:
@@ -127,7 +129,8 @@ def _complain(program: Program, problem: OSError) -> None:
     os.write(2, f"the local SageMaker could not start {program.command}: {problem}\n".encode())
 
 
-def _listen_for_children() -> int:
+def listen_for_children() -> int:
+    """A descriptor that can be read when a child has ended; signals mean nothing else here."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     os.set_blocking(reader, False)
@@ -145,7 +148,7 @@ def _watch(main: int, control: int, wakeup: int, isolated: Isolation) -> int:
         ready, _, _ = select.select(sources, [], [])
         if wakeup in ready:
             os.read(wakeup, 4096)
-            code = _reap(main)
+            code = reap(main)
             if code is not None:
                 if not isolated.pids:  # else the kernel does it when we end
                     _kill_tree(isolated)
@@ -153,13 +156,13 @@ def _watch(main: int, control: int, wakeup: int, isolated: Isolation) -> int:
         if control in ready:
             wish = os.read(control, 1)
             if wish == TERMINATE:
-                _terminate(main)
+                terminate(main)
             else:
                 sources = [wakeup] if not wish else sources
                 _kill_tree(isolated)
 
 
-def _reap(main: int) -> int | None:
+def reap(main: int = -1) -> int | None:
     """Collect every child that ended; the program's exit code when it is among them."""
     code = None
     with contextlib.suppress(ChildProcessError):
@@ -172,7 +175,8 @@ def _reap(main: int) -> int | None:
     return code
 
 
-def _terminate(main: int) -> None:
+def terminate(main: int) -> None:
+    """SIGTERM to a program and to all who are still in its first process group."""
     try:
         os.killpg(main, signal.SIGTERM)
     except ProcessLookupError:  # it has not called setsid yet

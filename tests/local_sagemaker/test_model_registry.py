@@ -137,3 +137,25 @@ def test_tags_of_nothing_are_refused(sagemaker: Any) -> None:
     arn = "arn:aws:sagemaker:us-east-1:000000000000:model/nobody"
     with pytest.raises(ClientError, match="Could not find the resource"):
         sagemaker.list_tags(ResourceArn=arn)
+
+
+def test_an_answer_that_cannot_be_remembered_leaves_no_version(
+    local: Any, sagemaker: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from local_sagemaker import operations
+
+    sagemaker.create_model_package_group(ModelPackageGroupName="once")
+    request = {"ModelPackageGroupName": "once", "ClientToken": "t" * 36}
+
+    def killed(*_: object) -> None:
+        raise RuntimeError("the server's end")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(operations, "_remember", killed)
+        with pytest.raises(ClientError, match="InternalFailure"):
+            sagemaker.create_model_package(**request)
+    assert (
+        sagemaker.list_model_packages(ModelPackageGroupName="once")["ModelPackageSummaryList"] == []
+    )
+    assert sagemaker.create_model_package(**request)["ModelPackageArn"].endswith("/once/1")
+    assert sagemaker.create_model_package(**request)["ModelPackageArn"].endswith("/once/1")

@@ -208,3 +208,19 @@ def test_a_token_belongs_to_its_question() -> None:
     assert paging.page(rows, {"MaxResults": 4, "NextToken": token}, SPEC)[0][0]["Name"] == "2"
     with pytest.raises(ApiError, match="was not given for this request"):
         paging.page(rows, {"NameContains": "1", "NextToken": token}, SPEC)
+
+
+def test_writes_together_are_one_transaction(store: Store) -> None:
+    def both() -> None:
+        with store.together():
+            store.insert("model", "a", {"ModelName": "a"})
+            with store.together():
+                store.insert("model", "b", {"ModelName": "b"})
+            raise KeyError("the server's end")
+
+    with pytest.raises(KeyError):
+        both()
+    assert store.rows("model") == []
+    with store.together():
+        store.insert("model", "a", {"ModelName": "a"})
+    assert [row["ModelName"] for row in store.rows("model")] == ["a"]
