@@ -89,10 +89,20 @@ def _outputs(plane: Plane, step: Step, name: str) -> dict[str, str]:
         return {}
     if step.type.name == "Endpoint":
         return {"EndpointConfigName": row["EndpointConfigName"]}
+    return {uri: _content(plane, uri) for uri in _output_uris(plane, step, row)}
+
+
+def _output_uris(plane: Plane, step: Step, row: Row) -> list[str]:
+    if step.type.name == "Tuning":
+        best = row.get("BestTrainingJob") or {}
+        row = plane.store.get("training-job", best.get("TrainingJobName", "")) or {}
     outputs = (row.get("ProcessingOutputConfig") or {}).get("Outputs") or []
     uris = [each["S3Output"]["S3Uri"] for each in outputs if each.get("S3Output")]
-    artifacts = (row.get("ModelArtifacts") or {}).get("S3ModelArtifacts")
-    return {uri: _content(plane, uri) for uri in [*uris, *([artifacts] if artifacts else [])]}
+    others = (
+        (row.get("ModelArtifacts") or {}).get("S3ModelArtifacts"),
+        (row.get("TransformOutput") or {}).get("S3OutputPath"),
+    )
+    return [*uris, *(uri for uri in others if uri)]
 
 
 def _content(plane: Plane, uri: str) -> str:

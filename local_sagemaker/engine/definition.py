@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from local_sagemaker.engine import conditions, parameters, retries
+from local_sagemaker.engine import conditions, parameters, retries, step_types
 from local_sagemaker.engine.cache import parse_duration
 from local_sagemaker.engine.paths import did_you_mean
 from local_sagemaker.engine.retries import RetryPolicy
@@ -182,7 +182,14 @@ def _type(name: str, entry: dict[str, Any]) -> StepType:
     if kind is None:
         raise DefinitionError(
             f"step '{name}' has the type '{entry.get('Type')}', which is not supported; "
-            f"supported is {', '.join(sorted(STEP_TYPES))}"
+            f"supported is {', '.join(step_types.supported())}"
+        )
+    missing = step_types.missing_operations(kind)
+    if missing:
+        raise DefinitionError(
+            f"step '{name}' has the type '{kind.name}', which is not supported: the local "
+            f"SageMaker has no {', '.join(missing)}; supported is "
+            f"{', '.join(step_types.supported())}"
         )
     for key, value in entry.items():
         if value is not None and key not in kind.allowed_keys:

@@ -10,12 +10,13 @@ import string
 from typing import Any
 
 from local_sagemaker.engine.definition import Step
-from local_sagemaker.engine.step_types import METADATA, StepResource
+from local_sagemaker.engine.step_types import StepResource
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
-MAX_NAME = 63
 MAX_REASON = 1024
+MOST_SUMMARIES = 50
+PREFIX = "pipelines"
 _RANDOM = string.ascii_letters + string.digits
 # What a FailureReason may already begin with; anything else is the algorithm's own words.
 _ORIGINS = ("ClientError", "AlgorithmError", "InternalServerError", "CapacityError")
@@ -28,11 +29,17 @@ def resource_of(step: Step) -> StepResource:
     return step.type.resource
 
 
-def generate_name(prefix: str, execution_id: str, step_name: str) -> str:
-    """`pipelines-<execution>-<step, cut>-<10 random>`, at most 63 characters, as AWS names jobs."""
+def generate_name(prefix: str, execution_id: str, step_name: str, longest: int = 63) -> str:
+    """`pipelines-<execution>-<step, cut>-<10 random>`, as AWS names jobs.
+
+    A tuning job has half the room: the prefix goes unless it was given.
+    """
     tail = "".join(secrets.choice(_RANDOM) for _ in range(10))
-    head = f"{prefix}-{execution_id}"[: MAX_NAME - len(tail) - 1]
-    room = MAX_NAME - len(head) - len(tail) - 2
+    head = f"{prefix}-{execution_id}"
+    if prefix == PREFIX and len(head) + len(tail) + 1 > longest:
+        head = execution_id
+    head = head[: longest - len(tail) - 1]
+    room = longest - len(head) - len(tail) - 2
     middle = re.sub(r"[^A-Za-z0-9]+", "-", step_name)[: max(room, 0)].strip("-")
     return "-".join(part for part in (head.rstrip("-"), middle, tail) if part)
 
@@ -45,9 +52,10 @@ def name_for(step: Step, given: Any, execution_id: str) -> str | None:
     """
     resource = resource_of(step)
     if resource.generate_name == "job":
-        return generate_name(str(given) if given else "pipelines", execution_id, step.name)
+        prefix = str(given) if given else PREFIX
+        return generate_name(prefix, execution_id, step.name, resource.longest_name)
     if resource.generate_name == "missing" and not given:
-        return generate_name("pipelines", execution_id, step.name)
+        return generate_name(PREFIX, execution_id, step.name)
     return str(given) if given else None
 
 
@@ -105,15 +113,38 @@ def arn_if_launched(plane: Plane, step: Step, name: str, since: float) -> str | 
 
 
 def metadata(step: Step, arn: str) -> dict[str, Any]:
-    return {METADATA[step.type.name]: {"Arn": arn}}
+    return {step.type.metadata: {"Arn": arn}}
 
 
 def properties(plane: Plane, step: Step, result: dict[str, Any]) -> dict[str, Any]:
-    """What `Get: Steps.<step>.<path>` walks through: the Describe answer of the step's resource."""
+    """What `Get: Steps.<step>.<path>` walks through: the Describe answer of the step's resource,
+    and for a tuning job its best training jobs.
+    """
     if step.type.resource is None:
         return {"Outcome": result["Outcome"]}
     resource = step.type.resource
-    return plane.call(resource.describe, {resource.name_member: result["Resource"]})
+    described = plane.call(resource.describe, {resource.name_member: result["Resource"]})
+    if step.type.name == "Tuning":
+        described["TrainingJobSummaries"] = _best_first(plane, described)
+    return described
+
+
+def _best_first(plane: Plane, described: dict[str, Any]) -> list[Any]:
+    """The (at most 50) best training jobs of a tuning job that has ended."""
+    definitions = described.get("TrainingJobDefinitions") or [{}]
+    objective = (
+        described["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective")
+        or definitions[0].get("TuningObjective")
+        or {}
+    )
+    request = {
+        "HyperParameterTuningJobName": described["HyperParameterTuningJobName"],
+        "SortBy": "FinalObjectiveMetricValue",
+        "SortOrder": "Ascending" if objective.get("Type") == "Minimize" else "Descending",
+        "MaxResults": MOST_SUMMARIES,
+    }
+    answer = plane.call("ListTrainingJobsForHyperParameterTuningJob", request)
+    return list(answer["TrainingJobSummaries"])
 
 
 def property_file_uri(step: Step, described: dict[str, Any], file_name: str) -> str:
