@@ -13,7 +13,7 @@ from typing import Any
 from local_sagemaker import operations
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
-from local_sagemaker.engine import jobs, pipelines, serving
+from local_sagemaker.engine import jobs, lambdas, pipelines, services, serving
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
 from local_sagemaker.processes import Processes
@@ -64,6 +64,7 @@ def recover(plane: Plane) -> None:
     """
     operations.forget_old_tokens(plane)
     jobs.recover(plane)
+    lambdas.recover(plane)
     pipelines.recover(plane)
     serving.recover(plane)
 
@@ -71,10 +72,12 @@ def recover(plane: Plane) -> None:
 def shut_down(plane: Plane) -> None:
     """Stop what runs. Nothing is written about it: recover() tells the truth at the next start."""
     pipelines.close(plane)
+    lambdas.close(plane)
     jobs.close(plane)
     plane.processes.close()
     jobs.join(plane)
     plane.storage.close()
+    services.close(plane)
     plane.store.close()
 
 

@@ -36,6 +36,7 @@ _JOB = {"InProgress": "Completed Failed Stopping Stopped", "Stopping": "Stopped 
 TABLES: dict[str, StatusTable] = {
     "processing-job": _table("ProcessingJobStatus", **_JOB),
     "training-job": _table("TrainingJobStatus", **_JOB),
+    "lambda-invocation": _table("Status", InProgress="Succeeded Failed"),
     "pipeline": _table("PipelineStatus", Active="Deleting"),
     "pipeline-execution": _table(
         "PipelineExecutionStatus",

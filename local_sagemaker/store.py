@@ -53,6 +53,8 @@ KINDS: dict[str, Kind] = {
     "model-package": Kind("ModelPackageName", "ModelPackageArn", "ModelPackageStatus"),
     "endpoint-config": Kind("EndpointConfigName", "EndpointConfigArn"),
     "endpoint": Kind("EndpointName", "EndpointArn", "EndpointStatus"),
+    # Of our own, behind Lambda steps: AWS has no such resource, and no ARN.
+    "lambda-invocation": Kind("InvocationName", "InvocationArn", "Status"),
 }
 
 SCHEMA = """

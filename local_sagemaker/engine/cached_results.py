@@ -7,11 +7,11 @@ and counts only while its outputs are in S3 as that step left them and its resou
 import logging
 from typing import Any
 
-from local_sagemaker.engine import cache
+from local_sagemaker.engine import cache, lambdas, own_steps
 from local_sagemaker.engine.definition import Step
 from local_sagemaker.plane import Plane
 from local_sagemaker.storage import StorageError
-from local_sagemaker.store import Duplicate, Row
+from local_sagemaker.store import KINDS, Duplicate, Row
 
 log = logging.getLogger(__name__)
 KIND = "pipeline-step-result"
@@ -24,7 +24,11 @@ def key_parts(plane: Plane, step: Step, arguments: dict[str, Any]) -> dict[str, 
     def content(uri: str) -> str:
         return _content(plane, uri)
 
-    return cache.key_parts(step.type.cache or (), arguments, content)
+    parts = cache.key_parts(step.type.cache or (), arguments, content)
+    if step.type.name == "Lambda":
+        function = arguments["FunctionArn"]
+        parts[f"code of {function}"] = lambdas.code(plane, function)
+    return parts
 
 
 def find(plane: Plane, pipeline_arn: str, step: Step, parts: dict[str, str]) -> Row | None:
@@ -59,9 +63,16 @@ def keep(plane: Plane, execution: Row, step: Step, result: dict[str, Any]) -> No
 
 
 def forget(plane: Plane, pipeline_arn: str) -> None:
-    """Drop every result of a pipeline that is being deleted."""
-    for row in plane.store.rows(KIND, lambda row: row["PipelineArn"] == pipeline_arn):
+    """Drop every result of a pipeline that is being deleted, and what its steps left here."""
+
+    def is_its(row: Row) -> bool:
+        return bool(row["PipelineArn"] == pipeline_arn)
+
+    for row in plane.store.rows(KIND, is_its):
         plane.store.delete(KIND, row["Name"])
+    for kind in own_steps.KINDS:
+        for row in plane.store.rows(kind, is_its):
+            plane.store.delete(kind, row[KINDS[kind].name])
 
 
 def _name(pipeline_arn: str, step: Step, parts: dict[str, str]) -> str:

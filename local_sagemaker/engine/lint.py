@@ -7,7 +7,7 @@ Each rule looks at the whole definition and yields messages that name the step a
 
 from collections.abc import Callable, Iterator
 
-from local_sagemaker.engine import expressions, graph
+from local_sagemaker.engine import expressions, graph, outputs, paths
 from local_sagemaker.engine.definition import Definition, DefinitionError, Step, read
 from local_sagemaker.engine.expressions import EXECUTION_VARIABLES, Reference
 from local_sagemaker.engine.paths import did_you_mean
@@ -117,10 +117,13 @@ def steps_expose_something(definition: Definition) -> Iterator[str]:
     for step in definition.steps.values():
         for found in _of_steps(step):
             producer = definition.steps.get(found.name)
-            kind = producer.type.name if producer is not None else None
-            if kind == "Fail" or (kind == "Condition" and found.path != ("Outcome",)):
-                exposed = "nothing" if kind == "Fail" else "only its Outcome"
-                yield f"step '{step.name}': Get '{found.text}': a {kind} step exposes {exposed}"
+            exposed = _exposed(producer) if producer is not None else None
+            if producer is not None and exposed is not None and found.path not in exposed:
+                names = ", ".join(paths.write(path) for path in exposed)
+                yield (
+                    f"step '{step.name}': Get '{found.text}': the {producer.type.name} step "
+                    f"'{producer.name}' exposes {f'only {names}' if names else 'nothing'}"
+                )
 
 
 def steps_form_no_cycle(definition: Definition) -> Iterator[str]:
@@ -128,6 +131,8 @@ def steps_form_no_cycle(definition: Definition) -> Iterator[str]:
     if cycle:
         yield f"the steps wait for each other in a cycle: {' -> '.join(cycle)}"
 
+
+_EXPOSED: dict[str, list[paths.Path]] = {"Fail": [], "Condition": [("Outcome",)]}
 
 # Later groups rely on what earlier ones have found to be sound.
 _SYNTAX: tuple[Rule, ...] = (expressions_can_be_read, experiment_knows_parameters_and_execution)
@@ -153,6 +158,14 @@ def _references(definition: Definition) -> Iterator[tuple[str, Reference]]:
 
 def _of_steps(step: Step) -> Iterator[Reference]:
     return (each for each in expressions.references(step.expressions) if each.root == "Steps")
+
+
+def _exposed(step: Step) -> list[paths.Path] | None:
+    """Everything that a step exposes; None when that is the description of a resource."""
+    if step.type.payload is not None:
+        names = outputs.names(step.arguments["OutputParameters"])
+        return [("OutputParameters", name) for name in names]
+    return _EXPOSED.get(step.type.name)
 
 
 def _output_names(step: Step) -> list[str]:

@@ -19,13 +19,12 @@ class StepResource:
     """The resource that a step starts, and how to follow it."""
 
     kind: str  # in the store
-    create: str
-    describe: str
+    create: str | None  # the operation; None for a resource of our own
+    describe: str | None
     name_member: str  # of the Create request and of the Describe request
     arn_member: str  # of the Create response
-    generate_name: (
-        str  # "job": always, a given name is a prefix; "missing": only when absent; "never"
-    )
+    # "job": always, a given name is a prefix; "missing": only when absent; "token"; "never"
+    generate_name: str
     stop: str | None = None
     status_member: str | None = None  # None: done as soon as it is created
     outcomes: dict[str, str] = field(default_factory=dict)  # resource status -> StepStatus
@@ -35,14 +34,16 @@ class StepResource:
     @property
     def operations(self) -> tuple[str, ...]:
         """The operations that must be there for a step of this type to run."""
-        stop = (self.stop,) if self.stop else ()
-        return (self.create, self.describe, *stop, *self.also_calls)
+        named = (self.create, self.describe, self.stop, *self.also_calls)
+        return tuple(name for name in named if name is not None)
 
 
 @dataclass(frozen=True)
 class StepType:
     """One step type. `cache` names the key attributes (dotted: a member below); () all Arguments,
     None not cacheable. `metadata` is the member of the step's Metadata that tells of its resource.
+    `members` are the keys beside Arguments that say what is to be done: with the Arguments they are
+    the step's request. `payload` is the request's member that holds Arguments which are data.
     """
 
     name: str
@@ -51,12 +52,14 @@ class StepType:
     cache: tuple[str, ...] | None = None
     retry: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    payload: str | None = None
 
     @property
     def allowed_keys(self) -> tuple[str, ...]:
         caches = ("CacheConfig",) if self.cache is not None else ()
         retries = ("RetryPolicies",) if self.retry else ()
-        return (*COMMON_KEYS, *self.keys, *caches, *retries)
+        return (*COMMON_KEYS, *self.keys, *self.members, *caches, *retries)
 
 
 _JOB = {"Completed": "Succeeded", "Failed": "Failed", "Stopped": "Stopped"}
@@ -140,6 +143,24 @@ STEP_TYPES: dict[str, StepType] = {
             _resource("model-package", "ModelPackage", "never"),
             "RegisterModel",
             retry=STEP_EXCEPTIONS,
+        ),
+        StepType(
+            "Lambda",
+            StepResource(
+                "lambda-invocation",
+                None,
+                None,
+                "InvocationName",
+                "FunctionArn",
+                "job",
+                status_member="Status",
+                outcomes={"Succeeded": "Succeeded", "Failed": "Failed"},
+            ),
+            "Lambda",
+            # Not in AWS's list of what is cached, but the SDK writes CacheConfig here.
+            cache=("FunctionArn", "Payload", "OutputParameters"),
+            members=("FunctionArn", "OutputParameters"),
+            payload="Payload",
         ),
         StepType("Condition"),
         StepType("Fail"),

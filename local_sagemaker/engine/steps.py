@@ -9,7 +9,9 @@ import secrets
 import string
 from typing import Any
 
+from local_sagemaker.engine import lambdas
 from local_sagemaker.engine.definition import Step
+from local_sagemaker.engine.own_steps import OWN_STEPS
 from local_sagemaker.engine.step_types import StepResource
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
@@ -27,6 +29,12 @@ def resource_of(step: Step) -> StepResource:
     if step.type.resource is None:
         raise TypeError(f"a {step.type.name} step starts nothing")
     return step.type.resource
+
+
+def _operation(step: Step, name: str | None) -> str:
+    if name is None:
+        raise TypeError(f"a {step.type.name} step has a resource of our own, and no operation")
+    return name
 
 
 def generate_name(prefix: str, execution_id: str, step_name: str, longest: int = 63) -> str:
@@ -71,7 +79,10 @@ def launch(
     if step.type.name == "RegisterModel":
         arguments = _registration(plane, arguments, execution, token)
     resource = resource_of(step)
-    arn = str(plane.call(resource.create, arguments)[resource.arn_member])
+    if step.type.name in OWN_STEPS:
+        arn = OWN_STEPS[step.type.name].begin(plane, arguments, execution)
+        return arguments[resource.name_member], arn
+    arn = str(plane.call(_operation(step, resource.create), arguments)[resource.arn_member])
     # A model package has no name of its own: its ARN stands for it everywhere.
     return (arn if step.type.name == "RegisterModel" else arguments[resource.name_member]), arn
 
@@ -86,6 +97,10 @@ def status(plane: Plane, step: Step, name: str) -> tuple[str | None, str]:
         return "Failed", f"ClientError: {resource.kind} {name} was deleted while the step ran"
     now = row[resource.status_member]
     outcome = resource.outcomes.get(now)
+    own = OWN_STEPS.get(step.type.name)
+    complaint = own.complaint(plane, name) if own and outcome == "Succeeded" else None
+    if complaint is not None:
+        return "Failed", complaint
     reason = row.get("FailureReason") or f"{resource.kind} {name} is {now}"
     return outcome, "" if outcome == "Succeeded" else failure_reason(reason)
 
@@ -99,8 +114,15 @@ def failure_reason(reason: str) -> str:
 def stop(plane: Plane, step: Step, name: str) -> None:
     """Ask the running resource to stop; one that cannot be stopped runs to its end."""
     resource = resource_of(step)
+    if step.type.name in OWN_STEPS:
+        OWN_STEPS[step.type.name].stop(plane, name)
     if resource.stop is not None:
         plane.call(resource.stop, {resource.name_member: name})
+
+
+def outlasted_stop(result: dict[str, Any]) -> bool:
+    """A Lambda step that ran into its timeout fails the execution, even one that is stopping."""
+    return str(result.get("FailureReason", "")).startswith(lambdas.TIMED_OUT)
 
 
 def arn_if_launched(plane: Plane, step: Step, name: str, since: float) -> str | None:
@@ -109,11 +131,20 @@ def arn_if_launched(plane: Plane, step: Step, name: str, since: float) -> str | 
     row = plane.store.get(resource.kind, name)
     if row is None or step.type.name == "Endpoint" or row["CreationTime"] < since:
         return None
+    if step.type.name in OWN_STEPS:
+        OWN_STEPS[step.type.name].resume(plane, name)
     return str(row[resource.arn_member])
 
 
-def metadata(step: Step, arn: str) -> dict[str, Any]:
-    return {step.type.metadata: {"Arn": arn}}
+def metadata(plane: Plane, step: Step, name: str, arn: str) -> dict[str, Any]:
+    """The step's Metadata as soon as its resource is there."""
+    own = OWN_STEPS.get(step.type.name)
+    return {step.type.metadata: own.metadata(plane, name) if own else {"Arn": arn}}
+
+
+def final_metadata(plane: Plane, step: Step, name: str) -> dict[str, Any] | None:
+    """The Metadata of a step that has ended, where its end says more; else None."""
+    return metadata(plane, step, name, "") if step.type.name in OWN_STEPS else None
 
 
 def properties(plane: Plane, step: Step, result: dict[str, Any]) -> dict[str, Any]:
@@ -122,8 +153,11 @@ def properties(plane: Plane, step: Step, result: dict[str, Any]) -> dict[str, An
     """
     if step.type.resource is None:
         return {"Outcome": result["Outcome"]}
+    if step.type.name in OWN_STEPS:
+        return OWN_STEPS[step.type.name].properties(plane, result["Resource"])
     resource = step.type.resource
-    described = plane.call(resource.describe, {resource.name_member: result["Resource"]})
+    request = {resource.name_member: result["Resource"]}
+    described = plane.call(_operation(step, resource.describe), request)
     if step.type.name == "Tuning":
         described["TrainingJobSummaries"] = _best_first(plane, described)
     return described
