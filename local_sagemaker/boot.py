@@ -26,6 +26,7 @@ API = (
     "model_package_groups",
     "model_packages",
     "models",
+    "pipeline_callbacks",
     "pipeline_executions",
     "pipelines",
     "processing_jobs",

@@ -37,6 +37,7 @@ TABLES: dict[str, StatusTable] = {
     "processing-job": _table("ProcessingJobStatus", **_JOB),
     "training-job": _table("TrainingJobStatus", **_JOB),
     "lambda-invocation": _table("Status", InProgress="Succeeded Failed"),
+    "pipeline-callback": _table("Status", Waiting="Succeeded Failed"),
     "pipeline": _table("PipelineStatus", Active="Deleting"),
     "pipeline-execution": _table(
         "PipelineExecutionStatus",

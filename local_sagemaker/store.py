@@ -53,8 +53,9 @@ KINDS: dict[str, Kind] = {
     "model-package": Kind("ModelPackageName", "ModelPackageArn", "ModelPackageStatus"),
     "endpoint-config": Kind("EndpointConfigName", "EndpointConfigArn"),
     "endpoint": Kind("EndpointName", "EndpointArn", "EndpointStatus"),
-    # Of our own, behind Lambda steps: AWS has no such resource, and no ARN.
+    # Of our own, behind Lambda and Callback steps: AWS has no such resources, and no ARNs.
     "lambda-invocation": Kind("InvocationName", "InvocationArn", "Status"),
+    "pipeline-callback": Kind("CallbackToken", "CallbackArn", "Status"),
 }
 
 SCHEMA = """

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from local_sagemaker.engine import lambdas
+from local_sagemaker.engine import callbacks, lambdas
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
@@ -30,7 +30,14 @@ class OwnStep:
 
 
 OWN_STEPS: dict[str, OwnStep] = {
+    "Callback": OwnStep(
+        callbacks.begin,
+        callbacks.metadata,
+        callbacks.properties,
+        stop=callbacks.stop,
+        resume=callbacks.resume,
+    ),
     "Lambda": OwnStep(lambdas.begin, lambdas.metadata, lambdas.properties),
 }
 # The kinds of resources in the store that are ours and belong to a pipeline.
-KINDS = (lambdas.KIND,)
+KINDS = (callbacks.KIND, lambdas.KIND)

@@ -63,6 +63,7 @@ class StepType:
 
 
 _JOB = {"Completed": "Succeeded", "Failed": "Failed", "Stopped": "Stopped"}
+_OWN = {"Succeeded": "Succeeded", "Failed": "Failed"}
 _ENDPOINT = {
     "InService": "Succeeded",
     "Failed": "Failed",
@@ -154,12 +155,29 @@ STEP_TYPES: dict[str, StepType] = {
                 "FunctionArn",
                 "job",
                 status_member="Status",
-                outcomes={"Succeeded": "Succeeded", "Failed": "Failed"},
+                outcomes=_OWN,
             ),
             "Lambda",
             # Not in AWS's list of what is cached, but the SDK writes CacheConfig here.
             cache=("FunctionArn", "Payload", "OutputParameters"),
             members=("FunctionArn", "OutputParameters"),
+            payload="Payload",
+        ),
+        StepType(
+            "Callback",
+            StepResource(
+                "pipeline-callback",
+                None,
+                None,
+                "CallbackToken",
+                "SqsQueueUrl",
+                "token",
+                status_member="Status",
+                outcomes=_OWN,
+            ),
+            "Callback",
+            cache=("SqsQueueUrl", "Payload", "OutputParameters"),
+            members=("SqsQueueUrl", "OutputParameters"),
             payload="Payload",
         ),
         StepType("Condition"),

@@ -42,7 +42,7 @@ def generate_name(prefix: str, execution_id: str, step_name: str, longest: int =
 
     A tuning job has half the room: the prefix goes unless it was given.
     """
-    tail = "".join(secrets.choice(_RANDOM) for _ in range(10))
+    tail = _random()
     head = f"{prefix}-{execution_id}"
     if prefix == PREFIX and len(head) + len(tail) + 1 > longest:
         head = execution_id
@@ -50,6 +50,10 @@ def generate_name(prefix: str, execution_id: str, step_name: str, longest: int =
     room = longest - len(head) - len(tail) - 2
     middle = re.sub(r"[^A-Za-z0-9]+", "-", step_name)[: max(room, 0)].strip("-")
     return "-".join(part for part in (head.rstrip("-"), middle, tail) if part)
+
+
+def _random() -> str:
+    return "".join(secrets.choice(_RANDOM) for _ in range(10))
 
 
 def name_for(step: Step, given: Any, execution_id: str) -> str | None:
@@ -62,6 +66,8 @@ def name_for(step: Step, given: Any, execution_id: str) -> str | None:
     if resource.generate_name == "job":
         prefix = str(given) if given else PREFIX
         return generate_name(prefix, execution_id, step.name, resource.longest_name)
+    if resource.generate_name == "token":
+        return _random()
     if resource.generate_name == "missing" and not given:
         return generate_name(PREFIX, execution_id, step.name)
     return str(given) if given else None
