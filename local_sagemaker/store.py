@@ -53,8 +53,9 @@ KINDS: dict[str, Kind] = {
     "model-package": Kind("ModelPackageName", "ModelPackageArn", "ModelPackageStatus"),
     "endpoint-config": Kind("EndpointConfigName", "EndpointConfigArn"),
     "endpoint": Kind("EndpointName", "EndpointArn", "EndpointStatus"),
-    # Of our own, behind Lambda and Callback steps: AWS has no such resources, and no ARNs.
+    # Of our own, behind Lambda, Callback and check steps: AWS has no such resources, and no ARNs.
     "lambda-invocation": Kind("InvocationName", "InvocationArn", "Status"),
+    "pipeline-check": Kind("CheckJobName", "CheckArn"),
     "pipeline-callback": Kind("CallbackToken", "CallbackArn", "Status"),
 }
 

@@ -7,7 +7,7 @@ and counts only while its outputs are in S3 as that step left them and its resou
 import logging
 from typing import Any
 
-from local_sagemaker.engine import cache, lambdas, own_steps
+from local_sagemaker.engine import cache, check_types, checks, lambdas, own_steps
 from local_sagemaker.engine.definition import Step
 from local_sagemaker.plane import Plane
 from local_sagemaker.storage import StorageError
@@ -28,6 +28,9 @@ def key_parts(plane: Plane, step: Step, arguments: dict[str, Any]) -> dict[str, 
     if step.type.name == "Lambda":
         function = arguments["FunctionArn"]
         parts[f"code of {function}"] = lambdas.code(plane, function)
+    if check_types.names_of(step.type.name):
+        previous = checks.previous_baseline(plane, arguments)
+        parts["previous baseline"] = cache.digest({uri: content(uri) for uri in previous.values()})
     return parts
 
 

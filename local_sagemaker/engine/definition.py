@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from local_sagemaker.engine import conditions, expressions, outputs, parameters, retries, step_types
+from local_sagemaker.engine import (
+    check_types,
+    conditions,
+    expressions,
+    outputs,
+    parameters,
+    retries,
+    step_types,
+)
 from local_sagemaker.engine.cache import parse_duration
 from local_sagemaker.engine.paths import did_you_mean
 from local_sagemaker.engine.retries import RetryPolicy
@@ -217,6 +225,8 @@ def _check_request(kind: StepType, request: dict[str, Any]) -> None:
         raise DefinitionError("Arguments must hold an ErrorMessage")
     if kind.payload is not None:
         _check_payload(kind, request)
+    if check_types.names_of(kind.name):
+        check_types.check(kind.name, request)
 
 
 def _check_payload(kind: StepType, request: dict[str, Any]) -> None:

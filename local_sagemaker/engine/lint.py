@@ -7,7 +7,7 @@ Each rule looks at the whole definition and yields messages that name the step a
 
 from collections.abc import Callable, Iterator
 
-from local_sagemaker.engine import expressions, graph, outputs, paths
+from local_sagemaker.engine import check_types, expressions, graph, outputs, paths
 from local_sagemaker.engine.definition import Definition, DefinitionError, Step, read
 from local_sagemaker.engine.expressions import EXECUTION_VARIABLES, Reference
 from local_sagemaker.engine.paths import did_you_mean
@@ -165,6 +165,8 @@ def _exposed(step: Step) -> list[paths.Path] | None:
     if step.type.payload is not None:
         names = outputs.names(step.arguments["OutputParameters"])
         return [("OutputParameters", name) for name in names]
+    if check_types.names_of(step.type.name):
+        return [(name,) for name in check_types.exposed(step.type.name)]
     return _EXPOSED.get(step.type.name)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from local_sagemaker.engine import callbacks, lambdas
+from local_sagemaker.engine import callbacks, checks, lambdas
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
@@ -29,6 +29,8 @@ class OwnStep:
     complaint: Callable[[Plane, str], str | None] = _nothing  # why a success is none
 
 
+_CHECK = OwnStep(checks.begin, checks.metadata, checks.properties, complaint=checks.complaint)
+
 OWN_STEPS: dict[str, OwnStep] = {
     "Callback": OwnStep(
         callbacks.begin,
@@ -37,7 +39,9 @@ OWN_STEPS: dict[str, OwnStep] = {
         stop=callbacks.stop,
         resume=callbacks.resume,
     ),
+    "ClarifyCheck": _CHECK,
     "Lambda": OwnStep(lambdas.begin, lambdas.metadata, lambdas.properties),
+    "QualityCheck": _CHECK,
 }
 # The kinds of resources in the store that are ours and belong to a pipeline.
-KINDS = (callbacks.KIND, lambdas.KIND)
+KINDS = (callbacks.KIND, checks.KIND, lambdas.KIND)

@@ -8,6 +8,7 @@ pipeline is created.
 from dataclasses import dataclass, field
 from typing import Any
 
+from local_sagemaker.engine import check_types
 from local_sagemaker.engine.retries import JOB_EXCEPTIONS, STEP_EXCEPTIONS
 from local_sagemaker.operations import OPERATIONS
 
@@ -71,6 +72,7 @@ _ENDPOINT = {
     "UpdateRollbackFailed": "Failed",
     "Deleting": "Failed",
 }
+_PROCESSING_KEY = ("AppSpecification", "Environment", "ProcessingInputs")
 _RETRIED = (*STEP_EXCEPTIONS, *JOB_EXCEPTIONS)
 
 
@@ -85,6 +87,19 @@ def _job(kind: str, noun: str, **more: Any) -> StepResource:
     return _resource(kind, noun, "job", **follow, **more)
 
 
+def _check(name: str) -> StepType:
+    """A check's key also has FailOnViolation: with it, what was a success may be none."""
+    members = check_types.members_of_step(name)
+    return StepType(
+        name,
+        _job("processing-job", "ProcessingJob"),
+        name,
+        cache=(*_PROCESSING_KEY, *members),
+        retry=_RETRIED,
+        members=members,
+    )
+
+
 STEP_TYPES: dict[str, StepType] = {
     each.name: each
     for each in (
@@ -92,7 +107,7 @@ STEP_TYPES: dict[str, StepType] = {
             "Processing",
             _job("processing-job", "ProcessingJob"),
             "ProcessingJob",
-            cache=("AppSpecification", "Environment", "ProcessingInputs"),
+            cache=_PROCESSING_KEY,
             retry=_RETRIED,
             keys=("PropertyFiles",),
         ),
@@ -180,6 +195,8 @@ STEP_TYPES: dict[str, StepType] = {
             members=("SqsQueueUrl", "OutputParameters"),
             payload="Payload",
         ),
+        _check("QualityCheck"),
+        _check("ClarifyCheck"),
         StepType("Condition"),
         StepType("Fail"),
         StepType(
