@@ -14,6 +14,7 @@ from typing import Any
 
 from local_sagemaker.engine import (
     check_types,
+    cleanups,
     conditions,
     expressions,
     outputs,
@@ -225,6 +226,8 @@ def _check_request(kind: StepType, request: dict[str, Any]) -> None:
         raise DefinitionError("Arguments must hold an ErrorMessage")
     if kind.payload is not None:
         _check_payload(kind, request)
+    if kind.name == "Cleanup":
+        cleanups.sources(request)
     if check_types.names_of(kind.name):
         check_types.check(kind.name, request)
 

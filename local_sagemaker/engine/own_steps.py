@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from local_sagemaker.engine import callbacks, checks, lambdas
+from local_sagemaker.engine import callbacks, checks, cleanups, lambdas
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
@@ -40,8 +40,9 @@ OWN_STEPS: dict[str, OwnStep] = {
         resume=callbacks.resume,
     ),
     "ClarifyCheck": _CHECK,
+    "Cleanup": OwnStep(cleanups.begin, cleanups.metadata, cleanups.properties),
     "Lambda": OwnStep(lambdas.begin, lambdas.metadata, lambdas.properties),
     "QualityCheck": _CHECK,
 }
 # The kinds of resources in the store that are ours and belong to a pipeline.
-KINDS = (callbacks.KIND, checks.KIND, lambdas.KIND)
+KINDS = (callbacks.KIND, checks.KIND, cleanups.KIND, lambdas.KIND)

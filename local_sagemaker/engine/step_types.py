@@ -197,6 +197,20 @@ STEP_TYPES: dict[str, StepType] = {
         ),
         _check("QualityCheck"),
         _check("ClarifyCheck"),
+        StepType(
+            "Cleanup",
+            StepResource(
+                "pipeline-cleanup",
+                None,
+                None,
+                "CleanupName",
+                "CleanupName",
+                "job",
+                status_member="Status",
+                outcomes=_OWN,
+            ),
+            "Cleanup",
+        ),
         StepType("Condition"),
         StepType("Fail"),
         StepType(

@@ -122,7 +122,7 @@ def test_mistakes_at_the_top_are_named(top: dict[str, Any], says: str) -> None:
         ({"Type": "Training"}, "Steps[0] has the name None"),
         ("x", "Steps[0] has the name None"),
         ({"Name": "T", "Type": "AutoML"}, "step 'T' has the type 'AutoML', which is not supported"),
-        ({"Name": "T", "Type": "EMR"}, "supported is Callback, ClarifyCheck, Condition, Endpoint"),
+        ({"Name": "T", "Type": "EMR"}, "supported is Callback, ClarifyCheck, Cleanup, Condition"),
         ({"Name": "T", "Type": "Training"}, "step 'T' has no Arguments"),
         (train(Foo=1), "Foo is not supported on a step of type Training"),
         (train(PropertyFiles=[{}]), "PropertyFiles is not supported on a step of type Training"),
