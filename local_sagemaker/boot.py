@@ -13,7 +13,7 @@ from typing import Any
 from local_sagemaker import images, operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
-from local_sagemaker.engine import jobs, pipelines, serving, tuning
+from local_sagemaker.engine import jobs, lambdas, pipelines, services, serving, tuning
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
 from local_sagemaker.processes import Processes
@@ -26,6 +26,7 @@ API = (
     "model_package_groups",
     "model_packages",
     "models",
+    "pipeline_callbacks",
     "pipeline_executions",
     "pipelines",
     "processing_jobs",
@@ -71,6 +72,7 @@ def recover(plane: Plane) -> None:
     operations.forget_old_tokens(plane)
     jobs.recover(plane)
     tuning.recover(plane)
+    lambdas.recover(plane)
     pipelines.recover(plane)
     serving.recover(plane)
 
@@ -79,10 +81,12 @@ def shut_down(plane: Plane) -> None:
     """Stop what runs. Nothing is written about it: recover() tells the truth at the next start."""
     pipelines.close(plane)
     tuning.close(plane)
+    lambdas.close(plane)
     jobs.close(plane)
     plane.processes.close()
     jobs.join(plane)
     plane.storage.close()
+    services.close(plane)
     plane.store.close()
 
 

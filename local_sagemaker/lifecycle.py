@@ -38,6 +38,8 @@ TABLES: dict[str, StatusTable] = {
     "training-job": _table("TrainingJobStatus", **_JOB),
     "transform-job": _table("TransformJobStatus", **_JOB),
     "hyper-parameter-tuning-job": _table("HyperParameterTuningJobStatus", **_JOB),
+    "lambda-invocation": _table("Status", InProgress="Succeeded Failed"),
+    "pipeline-callback": _table("Status", Waiting="Succeeded Failed"),
     "pipeline": _table("PipelineStatus", Active="Deleting"),
     "pipeline-execution": _table(
         "PipelineExecutionStatus",

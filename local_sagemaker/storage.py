@@ -171,6 +171,14 @@ class Storage:
         self._all(self._upload_one, jobs)
         return sum(file.stat().st_size for file, _ in jobs)
 
+    def delete(self, uri: str) -> None:
+        """One object, or everything under a URI that ends in "/"; fine when nothing is there."""
+        place = parse(uri)
+        keys = [key for key, _, _ in self.list(uri)] if uri.endswith("/") else [place.key]
+        with _Named(uri):
+            for key in keys:
+                self.client.delete_object(Bucket=place.bucket, Key=key)
+
     def _needed(self, uri: str) -> builtins.list[Item]:
         found = self.list(uri)
         if not found:

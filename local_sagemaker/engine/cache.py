@@ -74,12 +74,10 @@ def key_parts(
     changed.
     """
     chosen = attributes or tuple(sorted(arguments))
-    parts = {name: digest(arguments.get(name)) for name in chosen}
-    own = tuple(_uris({name: arguments.get(name) for name in _OUTPUTS}))
-    read = {
-        name: arguments.get(name) for name in chosen if name not in (*_WRITTEN_BY_JOB, *_OUTPUTS)
-    }
-    for uri in sorted(set(_uris(read))):
+    values = {name: _member(arguments, name) for name in chosen}
+    parts = {name: digest(value) for name, value in values.items()}
+    own = tuple(_uris([arguments.get(name) for name in _OUTPUTS]))
+    for uri in sorted(set(_uris(values))):
         if not uri.startswith(own or ("\0",)):
             parts[f"content of {uri}"] = fingerprint(uri)
     return parts
@@ -91,10 +89,19 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _member(arguments: dict[str, Any], path: str) -> Any:
+    value: Any = arguments
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def _uris(value: Any) -> Iterator[str]:
+    """Every S3 URI in a value, but for what the job writes."""
     if isinstance(value, dict):
-        for item in value.values():
-            yield from _uris(item)
+        for name, item in value.items():
+            if name not in (*_WRITTEN_BY_JOB, *_OUTPUTS):
+                yield from _uris(item)
     elif isinstance(value, list):
         for item in value:
             yield from _uris(item)

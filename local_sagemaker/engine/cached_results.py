@@ -7,11 +7,11 @@ and counts only while its outputs are in S3 as that step left them and its resou
 import logging
 from typing import Any
 
-from local_sagemaker.engine import cache
+from local_sagemaker.engine import cache, check_types, checks, lambdas, own_steps
 from local_sagemaker.engine.definition import Step
 from local_sagemaker.plane import Plane
 from local_sagemaker.storage import StorageError
-from local_sagemaker.store import Duplicate, Row
+from local_sagemaker.store import KINDS, Duplicate, Row
 
 log = logging.getLogger(__name__)
 KIND = "pipeline-step-result"
@@ -24,7 +24,14 @@ def key_parts(plane: Plane, step: Step, arguments: dict[str, Any]) -> dict[str, 
     def content(uri: str) -> str:
         return _content(plane, uri)
 
-    return cache.key_parts(step.type.cache or (), arguments, content)
+    parts = cache.key_parts(step.type.cache or (), arguments, content)
+    if step.type.name == "Lambda":
+        function = arguments["FunctionArn"]
+        parts[f"code of {function}"] = lambdas.code(plane, function)
+    if check_types.names_of(step.type.name):
+        previous = checks.previous_baseline(plane, arguments)
+        parts["previous baseline"] = cache.digest({uri: content(uri) for uri in previous.values()})
+    return parts
 
 
 def find(plane: Plane, pipeline_arn: str, step: Step, parts: dict[str, str]) -> Row | None:
@@ -59,9 +66,16 @@ def keep(plane: Plane, execution: Row, step: Step, result: dict[str, Any]) -> No
 
 
 def forget(plane: Plane, pipeline_arn: str) -> None:
-    """Drop every result of a pipeline that is being deleted."""
-    for row in plane.store.rows(KIND, lambda row: row["PipelineArn"] == pipeline_arn):
+    """Drop every result of a pipeline that is being deleted, and what its steps left here."""
+
+    def is_its(row: Row) -> bool:
+        return bool(row["PipelineArn"] == pipeline_arn)
+
+    for row in plane.store.rows(KIND, is_its):
         plane.store.delete(KIND, row["Name"])
+    for kind in own_steps.KINDS:
+        for row in plane.store.rows(kind, is_its):
+            plane.store.delete(kind, row[KINDS[kind].name])
 
 
 def _name(pipeline_arn: str, step: Step, parts: dict[str, str]) -> str:
@@ -89,10 +103,20 @@ def _outputs(plane: Plane, step: Step, name: str) -> dict[str, str]:
         return {}
     if step.type.name == "Endpoint":
         return {"EndpointConfigName": row["EndpointConfigName"]}
+    return {uri: _content(plane, uri) for uri in _output_uris(plane, step, row)}
+
+
+def _output_uris(plane: Plane, step: Step, row: Row) -> list[str]:
+    if step.type.name == "Tuning":
+        best = row.get("BestTrainingJob") or {}
+        row = plane.store.get("training-job", best.get("TrainingJobName", "")) or {}
     outputs = (row.get("ProcessingOutputConfig") or {}).get("Outputs") or []
     uris = [each["S3Output"]["S3Uri"] for each in outputs if each.get("S3Output")]
-    artifacts = (row.get("ModelArtifacts") or {}).get("S3ModelArtifacts")
-    return {uri: _content(plane, uri) for uri in [*uris, *([artifacts] if artifacts else [])]}
+    others = (
+        (row.get("ModelArtifacts") or {}).get("S3ModelArtifacts"),
+        (row.get("TransformOutput") or {}).get("S3OutputPath"),
+    )
+    return [*uris, *(uri for uri in others if uri)]
 
 
 def _content(plane: Plane, uri: str) -> str:

@@ -12,7 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from local_sagemaker.engine import conditions, parameters, retries
+from local_sagemaker.engine import (
+    check_types,
+    cleanups,
+    conditions,
+    expressions,
+    outputs,
+    parameters,
+    retries,
+    step_types,
+)
 from local_sagemaker.engine.cache import parse_duration
 from local_sagemaker.engine.paths import did_you_mean
 from local_sagemaker.engine.retries import RetryPolicy
@@ -37,7 +46,10 @@ class PropertyFile:
 
 @dataclass(frozen=True)
 class Step:
-    """One step, wherever it stands: `parent` is the Condition whose `branch` holds it."""
+    """One step, wherever it stands: `parent` is the Condition whose `branch` holds it.
+
+    `arguments` is its request: the Arguments and the type's `members`.
+    """
 
     name: str
     type: StepType
@@ -145,11 +157,12 @@ def _step(entry: Any, place: str, parent: str | None, branch: str | None) -> Ste
     if not isinstance(arguments, dict):
         raise DefinitionError(f"step '{name}' has no Arguments")
     try:
-        _check_arguments(kind, arguments)
+        request = _request(kind, entry)
+        _check_request(kind, request)
         return Step(
             name,
             kind,
-            arguments,
+            request,
             tuple(_depends_on(each) for each in _list(entry, "DependsOn")),
             _text(entry, "DisplayName"),
             _text(entry, "Description"),
@@ -182,7 +195,14 @@ def _type(name: str, entry: dict[str, Any]) -> StepType:
     if kind is None:
         raise DefinitionError(
             f"step '{name}' has the type '{entry.get('Type')}', which is not supported; "
-            f"supported is {', '.join(sorted(STEP_TYPES))}"
+            f"supported is {', '.join(step_types.supported())}"
+        )
+    missing = step_types.missing_operations(kind)
+    if missing:
+        raise DefinitionError(
+            f"step '{name}' has the type '{kind.name}', which is not supported: the local "
+            f"SageMaker has no {', '.join(missing)}; supported is "
+            f"{', '.join(step_types.supported())}"
         )
     for key, value in entry.items():
         if value is not None and key not in kind.allowed_keys:
@@ -193,11 +213,37 @@ def _type(name: str, entry: dict[str, Any]) -> StepType:
     return kind
 
 
-def _check_arguments(kind: StepType, arguments: dict[str, Any]) -> None:
+def _request(kind: StepType, entry: dict[str, Any]) -> dict[str, Any]:
+    members = {name: entry[name] for name in kind.members if entry.get(name) is not None}
+    arguments = entry["Arguments"]
+    return {**members, kind.payload: arguments} if kind.payload else {**arguments, **members}
+
+
+def _check_request(kind: StepType, request: dict[str, Any]) -> None:
     if kind.name == "Condition":
-        conditions.check(arguments.get("Conditions"))
-    if kind.name == "Fail" and arguments.get("ErrorMessage") is None:
+        conditions.check(request.get("Conditions"))
+    if kind.name == "Fail" and request.get("ErrorMessage") is None:
         raise DefinitionError("Arguments must hold an ErrorMessage")
+    if kind.payload is not None:
+        _check_payload(kind, request)
+    if kind.name == "Cleanup":
+        cleanups.sources(request)
+    if check_types.names_of(kind.name):
+        check_types.check(kind.name, request)
+
+
+def _check_payload(kind: StepType, request: dict[str, Any]) -> None:
+    target = request.get(kind.members[0])
+    if not (isinstance(target, str) and target) and expressions.expression(target) is None:
+        raise DefinitionError(f"{kind.members[0]} must be a text, not {target!r}")
+    for name, value in request[str(kind.payload)].items():
+        if isinstance(value, dict | list) and expressions.expression(value) is None:
+            raise DefinitionError(
+                f"Arguments: '{name}' must be a text, a number, a boolean or a reference, "
+                f"not {value!r}"
+            )
+    request.setdefault("OutputParameters", [])
+    outputs.check(request["OutputParameters"])
 
 
 def _depends_on(entry: Any) -> str:

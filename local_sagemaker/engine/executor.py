@@ -220,9 +220,8 @@ class Executor:
 
     def _executing(self, step: Step, name: str, arn: str) -> None:
         self._watch(step, name)
-        self._record(
-            step, StepStatus="Executing", Resource=name, Metadata=steps.metadata(step, arn)
-        )
+        metadata = steps.metadata(self._plane, step, name, arn)
+        self._record(step, StepStatus="Executing", Resource=name, Metadata=metadata)
         self._observe(step)
 
     def _reuse(self, step: Step, arguments: dict[str, Any]) -> bool:
@@ -254,6 +253,10 @@ class Executor:
         """Look at the step's resource and record what has become of it, if it is done."""
         result = self._result(step)
         outcome, reason = steps.status(self._plane, step, result["Resource"])
+        if outcome is not None:
+            metadata = steps.final_metadata(self._plane, step, result["Resource"])
+            if metadata is not None:
+                self._record(step, Metadata=metadata)
         if outcome == "Failed":
             self._attempt_failed(step, reason, retries.job_exception(reason))
         elif outcome is not None:
@@ -335,7 +338,7 @@ class Executor:
         return True
 
     def _verdict(self) -> tuple[str, str | None]:
-        if self._stopping:
+        if self._stopping and not any(map(steps.outlasted_stop, self._row["Steps"].values())):
             return "Stopped", None
         if not self._failing:
             return "Succeeded", None

@@ -6,8 +6,9 @@ Each rule looks at the whole definition and yields messages that name the step a
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
-from local_sagemaker.engine import expressions, graph
+from local_sagemaker.engine import check_types, cleanups, expressions, graph, outputs, paths
 from local_sagemaker.engine.definition import Definition, DefinitionError, Step, read
 from local_sagemaker.engine.expressions import EXECUTION_VARIABLES, Reference
 from local_sagemaker.engine.paths import did_you_mean
@@ -117,10 +118,24 @@ def steps_expose_something(definition: Definition) -> Iterator[str]:
     for step in definition.steps.values():
         for found in _of_steps(step):
             producer = definition.steps.get(found.name)
-            kind = producer.type.name if producer is not None else None
-            if kind == "Fail" or (kind == "Condition" and found.path != ("Outcome",)):
-                exposed = "nothing" if kind == "Fail" else "only its Outcome"
-                yield f"step '{step.name}': Get '{found.text}': a {kind} step exposes {exposed}"
+            exposed = _exposed(producer) if producer is not None else None
+            if producer is not None and exposed is not None and found.path not in exposed:
+                names = ", ".join(paths.write(path) for path in exposed)
+                yield (
+                    f"step '{step.name}': Get '{found.text}': the {producer.type.name} step "
+                    f"'{producer.name}' exposes {f'only {names}' if names else 'nothing'}"
+                )
+
+
+def cleanups_have_sources(definition: Definition) -> Iterator[str]:
+    waits_for = graph.dependencies(definition)
+    for step in definition.steps.values():
+        for source in cleanups.sources(step.arguments) if step.type.name == "Cleanup" else ():
+            problem = _source_problem(definition.steps.get(source["StepName"]), source)
+            if problem is None and source["StepName"] not in waits_for[step.name]:
+                problem = "must be in DependsOn, so that its outputs are there"
+            if problem is not None:
+                yield f"step '{step.name}': the source '{source['StepName']}' {problem}"
 
 
 def steps_form_no_cycle(definition: Definition) -> Iterator[str]:
@@ -128,6 +143,8 @@ def steps_form_no_cycle(definition: Definition) -> Iterator[str]:
     if cycle:
         yield f"the steps wait for each other in a cycle: {' -> '.join(cycle)}"
 
+
+_EXPOSED: dict[str, list[paths.Path]] = {"Fail": [], "Cleanup": [], "Condition": [("Outcome",)]}
 
 # Later groups rely on what earlier ones have found to be sound.
 _SYNTAX: tuple[Rule, ...] = (expressions_can_be_read, experiment_knows_parameters_and_execution)
@@ -140,7 +157,7 @@ _MEANING: tuple[Rule, ...] = (
     property_files_have_an_output,
     steps_expose_something,
 )
-_SHAPE: tuple[Rule, ...] = (steps_form_no_cycle,)
+_SHAPE: tuple[Rule, ...] = (cleanups_have_sources, steps_form_no_cycle)
 
 
 def _references(definition: Definition) -> Iterator[tuple[str, Reference]]:
@@ -153,6 +170,26 @@ def _references(definition: Definition) -> Iterator[tuple[str, Reference]]:
 
 def _of_steps(step: Step) -> Iterator[Reference]:
     return (each for each in expressions.references(step.expressions) if each.root == "Steps")
+
+
+def _source_problem(source: Step | None, entry: dict[str, Any]) -> str | None:
+    if source is None:
+        return "is no step of this pipeline"
+    if source.type.name not in cleanups.SOURCES:
+        return f"is a {source.type.name} step; allowed is {', '.join(cleanups.SOURCES)}"
+    if cleanups.SOURCES[source.type.name] and entry.get("S3Uris") is None:
+        return f"is a {source.type.name} step and needs S3Uris: exactly the objects to delete"
+    return None
+
+
+def _exposed(step: Step) -> list[paths.Path] | None:
+    """Everything that a step exposes; None when that is the description of a resource."""
+    if step.type.payload is not None:
+        names = outputs.names(step.arguments["OutputParameters"])
+        return [("OutputParameters", name) for name in names]
+    if check_types.names_of(step.type.name):
+        return [(name,) for name in check_types.exposed(step.type.name)]
+    return _EXPOSED.get(step.type.name)
 
 
 def _output_names(step: Step) -> list[str]:

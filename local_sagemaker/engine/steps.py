@@ -9,13 +9,16 @@ import secrets
 import string
 from typing import Any
 
+from local_sagemaker.engine import lambdas
 from local_sagemaker.engine.definition import Step
-from local_sagemaker.engine.step_types import METADATA, StepResource
+from local_sagemaker.engine.own_steps import OWN_STEPS
+from local_sagemaker.engine.step_types import StepResource
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
-MAX_NAME = 63
 MAX_REASON = 1024
+MOST_SUMMARIES = 50
+PREFIX = "pipelines"
 _RANDOM = string.ascii_letters + string.digits
 # What a FailureReason may already begin with; anything else is the algorithm's own words.
 _ORIGINS = ("ClientError", "AlgorithmError", "InternalServerError", "CapacityError")
@@ -28,13 +31,29 @@ def resource_of(step: Step) -> StepResource:
     return step.type.resource
 
 
-def generate_name(prefix: str, execution_id: str, step_name: str) -> str:
-    """`pipelines-<execution>-<step, cut>-<10 random>`, at most 63 characters, as AWS names jobs."""
-    tail = "".join(secrets.choice(_RANDOM) for _ in range(10))
-    head = f"{prefix}-{execution_id}"[: MAX_NAME - len(tail) - 1]
-    room = MAX_NAME - len(head) - len(tail) - 2
+def _operation(step: Step, name: str | None) -> str:
+    if name is None:
+        raise TypeError(f"a {step.type.name} step has a resource of our own, and no operation")
+    return name
+
+
+def generate_name(prefix: str, execution_id: str, step_name: str, longest: int = 63) -> str:
+    """`pipelines-<execution>-<step, cut>-<10 random>`, as AWS names jobs.
+
+    A tuning job has half the room: the prefix goes unless it was given.
+    """
+    tail = _random()
+    head = f"{prefix}-{execution_id}"
+    if prefix == PREFIX and len(head) + len(tail) + 1 > longest:
+        head = execution_id
+    head = head[: longest - len(tail) - 1]
+    room = longest - len(head) - len(tail) - 2
     middle = re.sub(r"[^A-Za-z0-9]+", "-", step_name)[: max(room, 0)].strip("-")
     return "-".join(part for part in (head.rstrip("-"), middle, tail) if part)
+
+
+def _random() -> str:
+    return "".join(secrets.choice(_RANDOM) for _ in range(10))
 
 
 def name_for(step: Step, given: Any, execution_id: str) -> str | None:
@@ -45,9 +64,12 @@ def name_for(step: Step, given: Any, execution_id: str) -> str | None:
     """
     resource = resource_of(step)
     if resource.generate_name == "job":
-        return generate_name(str(given) if given else "pipelines", execution_id, step.name)
+        prefix = str(given) if given else PREFIX
+        return generate_name(prefix, execution_id, step.name, resource.longest_name)
+    if resource.generate_name == "token":
+        return _random()
     if resource.generate_name == "missing" and not given:
-        return generate_name("pipelines", execution_id, step.name)
+        return generate_name(PREFIX, execution_id, step.name)
     return str(given) if given else None
 
 
@@ -63,7 +85,10 @@ def launch(
     if step.type.name == "RegisterModel":
         arguments = _registration(plane, arguments, execution, token)
     resource = resource_of(step)
-    arn = str(plane.call(resource.create, arguments)[resource.arn_member])
+    if step.type.name in OWN_STEPS:
+        arn = OWN_STEPS[step.type.name].begin(plane, arguments, execution)
+        return arguments[resource.name_member], arn
+    arn = str(plane.call(_operation(step, resource.create), arguments)[resource.arn_member])
     # A model package has no name of its own: its ARN stands for it everywhere.
     return (arn if step.type.name == "RegisterModel" else arguments[resource.name_member]), arn
 
@@ -78,6 +103,10 @@ def status(plane: Plane, step: Step, name: str) -> tuple[str | None, str]:
         return "Failed", f"ClientError: {resource.kind} {name} was deleted while the step ran"
     now = row[resource.status_member]
     outcome = resource.outcomes.get(now)
+    own = OWN_STEPS.get(step.type.name)
+    complaint = own.complaint(plane, name) if own and outcome == "Succeeded" else None
+    if complaint is not None:
+        return "Failed", complaint
     reason = row.get("FailureReason") or f"{resource.kind} {name} is {now}"
     return outcome, "" if outcome == "Succeeded" else failure_reason(reason)
 
@@ -91,8 +120,15 @@ def failure_reason(reason: str) -> str:
 def stop(plane: Plane, step: Step, name: str) -> None:
     """Ask the running resource to stop; one that cannot be stopped runs to its end."""
     resource = resource_of(step)
+    if step.type.name in OWN_STEPS:
+        OWN_STEPS[step.type.name].stop(plane, name)
     if resource.stop is not None:
         plane.call(resource.stop, {resource.name_member: name})
+
+
+def outlasted_stop(result: dict[str, Any]) -> bool:
+    """A Lambda step that ran into its timeout fails the execution, even one that is stopping."""
+    return str(result.get("FailureReason", "")).startswith(lambdas.TIMED_OUT)
 
 
 def arn_if_launched(plane: Plane, step: Step, name: str, since: float) -> str | None:
@@ -101,19 +137,54 @@ def arn_if_launched(plane: Plane, step: Step, name: str, since: float) -> str | 
     row = plane.store.get(resource.kind, name)
     if row is None or step.type.name == "Endpoint" or row["CreationTime"] < since:
         return None
+    if step.type.name in OWN_STEPS:
+        OWN_STEPS[step.type.name].resume(plane, name)
     return str(row[resource.arn_member])
 
 
-def metadata(step: Step, arn: str) -> dict[str, Any]:
-    return {METADATA[step.type.name]: {"Arn": arn}}
+def metadata(plane: Plane, step: Step, name: str, arn: str) -> dict[str, Any]:
+    """The step's Metadata as soon as its resource is there."""
+    own = OWN_STEPS.get(step.type.name)
+    return {step.type.metadata: own.metadata(plane, name) if own else {"Arn": arn}}
+
+
+def final_metadata(plane: Plane, step: Step, name: str) -> dict[str, Any] | None:
+    """The Metadata of a step that has ended, where its end says more; else None."""
+    return metadata(plane, step, name, "") if step.type.name in OWN_STEPS else None
 
 
 def properties(plane: Plane, step: Step, result: dict[str, Any]) -> dict[str, Any]:
-    """What `Get: Steps.<step>.<path>` walks through: the Describe answer of the step's resource."""
+    """What `Get: Steps.<step>.<path>` walks through: the Describe answer of the step's resource,
+    and for a tuning job its best training jobs.
+    """
     if step.type.resource is None:
         return {"Outcome": result["Outcome"]}
+    if step.type.name in OWN_STEPS:
+        return OWN_STEPS[step.type.name].properties(plane, result["Resource"])
     resource = step.type.resource
-    return plane.call(resource.describe, {resource.name_member: result["Resource"]})
+    request = {resource.name_member: result["Resource"]}
+    described = plane.call(_operation(step, resource.describe), request)
+    if step.type.name == "Tuning":
+        described["TrainingJobSummaries"] = _best_first(plane, described)
+    return described
+
+
+def _best_first(plane: Plane, described: dict[str, Any]) -> list[Any]:
+    """The (at most 50) best training jobs of a tuning job that has ended."""
+    definitions = described.get("TrainingJobDefinitions") or [{}]
+    objective = (
+        described["HyperParameterTuningJobConfig"].get("HyperParameterTuningJobObjective")
+        or definitions[0].get("TuningObjective")
+        or {}
+    )
+    request = {
+        "HyperParameterTuningJobName": described["HyperParameterTuningJobName"],
+        "SortBy": "FinalObjectiveMetricValue",
+        "SortOrder": "Ascending" if objective.get("Type") == "Minimize" else "Descending",
+        "MaxResults": MOST_SUMMARIES,
+    }
+    answer = plane.call("ListTrainingJobsForHyperParameterTuningJob", request)
+    return list(answer["TrainingJobSummaries"])
 
 
 def property_file_uri(step: Step, described: dict[str, Any], file_name: str) -> str:

@@ -21,6 +21,9 @@ from local_sagemaker.ministack import MiniStack, find_python
 from local_sagemaker.plane import Plane
 from local_sagemaker.server import Server
 
+# A definition is checked against the operations there are: tests of definitions need them too.
+boot.load_api()
+
 ROLE = "arn:aws:iam::000000000000:role/local"
 XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 ENDS = ("Completed", "Failed", "Stopped")
