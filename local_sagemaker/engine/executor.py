@@ -229,18 +229,23 @@ class Executor:
         """Take a kept result instead of running the step, if there is one."""
         try:
             parts = cached_results.key_parts(self._plane, step, arguments)
-            hit = cached_results.find(self._plane, self._row["PipelineArn"], step, parts)
+            hit, why_not = cached_results.find(self._plane, self._row["PipelineArn"], step, parts)
         except StorageError as error:
             log.warning("step runs uncached step=%s reason=%s", step.name, error)
-            self._record(step, CacheKey=None)
+            self._record(step, CacheKey=None, CacheMiss={"Reason": f"S3 cannot tell: {error}"})
             return False
-        self._record(step, CacheKey=parts)
-        if hit is None:
+        if hit is None or why_not:
+            source = hit["PipelineExecutionArn"] if hit else None
+            miss = {"Reason": why_not, "PipelineExecutionArn": source} if hit else None
+            self._record(step, CacheKey=parts, CacheMiss=miss)
+            log.info("step runs step=%s kept_result=%s %s", step.name, source, why_not)
             return False
         self._record(
             step,
             StepStatus="Succeeded",
             EndTime=self._plane.clock.now(),
+            CacheKey=parts,
+            CacheMiss=None,
             Resource=hit["Resource"],
             Metadata=hit["Metadata"],
             CacheHitResult={"SourcePipelineExecutionArn": hit["PipelineExecutionArn"]},

@@ -5,19 +5,25 @@ the one it was started with. An execution's row holds `Parameters` (typed values
 name -> the members of AWS's PipelineExecutionStep plus what the executor needs to go on).
 """
 
-from typing import Any
+from typing import Any, Protocol
 
 from local_sagemaker.arns import is_arn
 from local_sagemaker.engine import lint
 from local_sagemaker.engine.definition import Definition
 from local_sagemaker.errors import resource_not_found
 from local_sagemaker.plane import Plane
-from local_sagemaker.store import Row
+from local_sagemaker.store import Row, Store
 
 PIPELINE = "pipeline"
 VERSION = "pipeline-version"
 EXECUTION = "pipeline-execution"
 ACTIVE_EXECUTION = ("Executing", "Stopping")
+
+
+class Stored(Protocol):
+    """Whatever has a store: the running Plane, or a command that only reads."""
+
+    store: Store
 
 
 def find_pipeline(plane: Plane, name_or_arn: str) -> Row:
@@ -40,10 +46,10 @@ def find_execution(plane: Plane, arn: str) -> Row:
     return found[2]
 
 
-def executions_of(plane: Plane, pipeline: Row) -> list[Row]:
-    """Every execution of a pipeline, oldest first."""
+def executions_of(stored: Stored, pipeline: Row) -> list[Row]:
+    """Every execution of a pipeline (given itself, or by an execution of it), oldest first."""
     arn = pipeline["PipelineArn"]
-    return plane.store.rows(EXECUTION, lambda row: row["PipelineArn"] == arn)
+    return stored.store.rows(EXECUTION, lambda row: row["PipelineArn"] == arn)
 
 
 def add_version(plane: Plane, pipeline_arn: str, version: int, text: str) -> None:
@@ -53,17 +59,17 @@ def add_version(plane: Plane, pipeline_arn: str, version: int, text: str) -> Non
     plane.store.insert(VERSION, _version_name(pipeline_arn, version), row)
 
 
-def definition_text(plane: Plane, row: Row) -> str:
+def definition_text(stored: Stored, row: Row) -> str:
     """The definition of a pipeline (its newest) or of an execution (the one it began with)."""
     name = _version_name(row["PipelineArn"], row["PipelineVersionId"])
-    version = plane.store.get(VERSION, name)
+    version = stored.store.get(VERSION, name)
     if version is None:
         raise resource_not_found(f"Pipeline version '{name}' does not exist.")
     return str(version["PipelineDefinition"])
 
 
-def definition(plane: Plane, row: Row) -> Definition:
-    return lint.parse(definition_text(plane, row))
+def definition(stored: Stored, row: Row) -> Definition:
+    return lint.parse(definition_text(stored, row))
 
 
 def delete_versions(plane: Plane, pipeline: Row) -> None:
