@@ -1,4 +1,4 @@
-"""What the tests of pipelines share: tiny steps of shell scripts, and running a pipeline of them."""
+"""What the tests of pipelines share: tiny steps of shell scripts, and running them."""
 
 from __future__ import annotations
 
@@ -62,11 +62,9 @@ def condition(name: str, left: Any, right: Any, yes: Any = (), no: Any = ()) -> 
 def upsert(sagemaker: Any, *steps: Any, **top: Any) -> None:
     """Create pipeline `p`, or give it a new definition."""
     text = json.dumps({"Version": "2020-12-01", "Steps": steps, **top})
-    try:
-        sagemaker.create_pipeline(PipelineName="p", RoleArn=ROLE, PipelineDefinition=text)
-    except sagemaker.exceptions.ClientError as error:
-        assert "must be unique" in str(error)
-        sagemaker.update_pipeline(PipelineName="p", PipelineDefinition=text)
+    known = sagemaker.list_pipelines(PipelineNamePrefix="p")["PipelineSummaries"]
+    operation = sagemaker.update_pipeline if known else sagemaker.create_pipeline
+    operation(PipelineName="p", RoleArn=ROLE, PipelineDefinition=text)
 
 
 def rerun(local: Any, sagemaker: Any, **members: Any) -> str:

@@ -1,4 +1,4 @@
-"""`python -m local_sagemaker why EXECUTION STEP`: one line, true for the moment the step started."""
+"""`python -m local_sagemaker why EXECUTION STEP`: true for the moment when the step started."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 
 from local_sagemaker import __main__
 from local_sagemaker.clock import FakeClock
-
 from tests.local_sagemaker.pipelining import CACHED, fail, processing, reads, rerun, run, writes
 
 Why = Callable[..., str]
