@@ -27,6 +27,7 @@ API = (
     "model_packages",
     "models",
     "pipeline_executions",
+    "pipeline_versions",
     "pipelines",
     "processing_jobs",
     "tags",

@@ -5,7 +5,13 @@ import string
 from typing import Any
 
 from local_sagemaker import paging
-from local_sagemaker.engine import parameters, pipeline_rows, pipelines, selection
+from local_sagemaker.engine import (
+    parameters,
+    pipeline_rows,
+    pipeline_versions,
+    pipelines,
+    selection,
+)
 from local_sagemaker.engine.definition import Definition
 from local_sagemaker.engine.expressions import ExpressionError, Scope, as_text, evaluate
 from local_sagemaker.engine.pipeline_rows import ACTIVE_EXECUTION, EXECUTION, PIPELINE
@@ -33,14 +39,17 @@ _PARAMETER_PAGES = paging.Spec("Name", None, {"Name": "Name"}, "Ascending", 100)
         "PipelineExecutionDescription",
         "ParallelismConfiguration",
         "SelectiveExecutionConfig",
+        "PipelineVersionId",
+        "PipelineVersionAlias",
         "ClientRequestToken",
     ),
     kept=("RoleArn",),
 )
 def start_pipeline_execution(plane: Plane, request: Body) -> Body:
     pipeline = pipeline_rows.find_pipeline(plane, request["PipelineName"])
-    definition = pipeline_rows.definition(plane, pipeline)
-    row = _new_execution(plane, pipeline, request)
+    version = pipeline_versions.asked_for(plane, pipeline, request)["PipelineVersionId"]
+    row = {**_new_execution(plane, pipeline, request), "PipelineVersionId": version}
+    definition = pipeline_rows.definition(plane, row)
     row["Parameters"] = _parameter_values(definition, request)
     row["PipelineExperimentConfig"] = _experiment(definition, row)
     if selection.CONFIG in row:
@@ -106,18 +115,32 @@ def update_pipeline_execution(plane: Plane, request: Body) -> Body:
 
 @operation("DescribePipelineExecution", supports=("PipelineExecutionArn",))
 def describe_pipeline_execution(plane: Plane, request: Body) -> Body:
-    return pipeline_rows.find_execution(plane, request["PipelineExecutionArn"])
+    row = pipeline_rows.find_execution(plane, request["PipelineExecutionArn"])
+    pipeline = pipeline_rows.find_pipeline(plane, row["PipelineArn"])
+    aliases = pipeline_versions.aliases_of(pipeline, row["PipelineVersionId"])
+    return {**row, "PipelineVersionAliases": aliases}
 
 
 @operation(
     "ListPipelineExecutions",
-    supports=("PipelineName", "CreatedAfter", "CreatedBefore", "SortBy", "SortOrder", *_PAGING),
+    supports=(
+        "PipelineName",
+        "PipelineVersionAlias",
+        "CreatedAfter",
+        "CreatedBefore",
+        "SortBy",
+        "SortOrder",
+        *_PAGING,
+    ),
 )
 def list_pipeline_executions(plane: Plane, request: Body) -> Body:
-    arn = pipeline_rows.find_pipeline(plane, request["PipelineName"])["PipelineArn"]
+    pipeline = pipeline_rows.find_pipeline(plane, request["PipelineName"])
+    alias = request.get("PipelineVersionAlias")
+    version = None if alias is None else pipeline_versions.aliased(pipeline, alias)
 
     def is_ours(row: Row) -> bool:
-        return bool(row["PipelineArn"] == arn)
+        ours = row["PipelineArn"] == pipeline["PipelineArn"]
+        return bool(ours and version in (None, row["PipelineVersionId"]))
 
     rows, token = plane.store.page(
         EXECUTION, request, sort_keys=_SORT_KEYS, where=is_ours, default_order="Descending"
@@ -152,7 +175,7 @@ def describe_pipeline_definition_for_execution(plane: Plane, request: Body) -> B
 def _new_execution(plane: Plane, pipeline: Row, request: Body) -> Row:
     now = plane.clock.now()
     execution_id = "".join(secrets.choice(_ID) for _ in range(12))
-    inherited = ("PipelineName", "PipelineArn", "PipelineVersionId")
+    inherited = ("PipelineName", "PipelineArn")
     overridable = ("ParallelismConfiguration", "RoleArn")
     described = (
         "PipelineExecutionDisplayName",

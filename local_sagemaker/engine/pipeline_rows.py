@@ -52,29 +52,28 @@ def executions_of(stored: Stored, pipeline: Row) -> list[Row]:
     return stored.store.rows(EXECUTION, lambda row: row["PipelineArn"] == arn)
 
 
-def add_version(plane: Plane, pipeline_arn: str, version: int, text: str) -> None:
-    row = {"PipelineArn": pipeline_arn, "PipelineDefinition": text}
-    # A version that a crashed CreatePipeline left behind belongs to nobody.
-    plane.store.delete(VERSION, _version_name(pipeline_arn, version))
-    plane.store.insert(VERSION, _version_name(pipeline_arn, version), row)
-
-
 def definition_text(stored: Stored, row: Row) -> str:
     """The definition of a pipeline (its newest) or of an execution (the one it began with)."""
-    name = _version_name(row["PipelineArn"], row["PipelineVersionId"])
-    version = stored.store.get(VERSION, name)
-    if version is None:
-        raise resource_not_found(f"Pipeline version '{name}' does not exist.")
-    return str(version["PipelineDefinition"])
+    return str(find_version(stored, row, row["PipelineVersionId"])["PipelineDefinition"])
 
 
 def definition(stored: Stored, row: Row) -> Definition:
     return lint.parse(definition_text(stored, row))
 
 
-def delete_versions(plane: Plane, pipeline: Row) -> None:
-    for version in range(1, pipeline["PipelineVersionId"] + 1):
-        plane.store.delete(VERSION, _version_name(pipeline["PipelineArn"], version))
+def version_name(pipeline_arn: str, version: int) -> str:
+    return f"{pipeline_arn}/version/{version}"
+
+
+def find_version(stored: Stored, row: Row, version: int) -> Row:
+    """A version of a pipeline (given itself, or by an execution of it). Raises ResourceNotFound."""
+    found = stored.store.get(VERSION, version_name(row["PipelineArn"], version))
+    if found is None:
+        raise resource_not_found(
+            f"Pipeline '{row['PipelineName']}' has no version {version}; "
+            "ListPipelineVersions tells which it has"
+        )
+    return found
 
 
 def execution_id(row: Row) -> str:
@@ -84,7 +83,3 @@ def execution_id(row: Row) -> str:
 def step_result(row: Row, name: str) -> dict[str, Any]:
     """What an execution knows about one of its steps; empty when the step was not started."""
     return dict(row["Steps"].get(name, {}))
-
-
-def _version_name(pipeline_arn: str, version: int) -> str:
-    return f"{pipeline_arn}/version/{version}"
