@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from local_sagemaker.arns import is_arn
 from local_sagemaker.engine import lint
-from local_sagemaker.engine.definition import Definition
+from local_sagemaker.engine.definition import Definition, Step
+from local_sagemaker.engine.paths import did_you_mean
 from local_sagemaker.errors import resource_not_found
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row, Store
@@ -18,6 +19,10 @@ PIPELINE = "pipeline"
 VERSION = "pipeline-version"
 EXECUTION = "pipeline-execution"
 ACTIVE_EXECUTION = ("Executing", "Stopping")
+
+
+class UnknownStep(Exception):  # noqa: N818 - it says what is the case
+    """There is no such execution or step; the message names those there are."""
 
 
 class Stored(Protocol):
@@ -74,6 +79,19 @@ def find_version(stored: Stored, row: Row, version: int) -> Row:
             "ListPipelineVersions tells which it has"
         )
     return found
+
+
+def find_step(stored: Stored, execution: str, step: str) -> tuple[Row, Step]:
+    """An execution, by ARN or id, and a step of its definition, by name. Raises UnknownStep."""
+    rows = stored.store.rows(EXECUTION)
+    found = [row for row in rows if execution in (row["PipelineExecutionArn"], execution_id(row))]
+    if not found:
+        newest = ", ".join(execution_id(row) for row in rows[:-6:-1])
+        raise UnknownStep(f"no execution {execution!r}; the newest: {newest or 'there are none'}")
+    steps = definition(stored, found[0]).steps
+    if step not in steps:
+        raise UnknownStep(f"no step {step!r} in that execution; {did_you_mean(step, steps)}")
+    return found[0], steps[step]
 
 
 def execution_id(row: Row) -> str:

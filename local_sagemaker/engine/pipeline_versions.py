@@ -51,9 +51,9 @@ def asked_for(plane: Plane, pipeline: Row, request: Row) -> Row:
     alias = request.get("PipelineVersionAlias")
     if alias is not None and "PipelineVersionId" in request:
         raise validation("PipelineVersionId and PipelineVersionAlias exclude each other")
-    newest = pipeline["PipelineVersionId"]
-    chosen = request.get("PipelineVersionId", newest) if alias is None else aliased(pipeline, alias)
-    return pipeline_rows.find_version(plane, pipeline, int(chosen))
+    asked = request if "PipelineVersionId" in request else pipeline
+    chosen = asked["PipelineVersionId"] if alias is None else aliased(pipeline, alias)
+    return pipeline_rows.find_version(plane, pipeline, chosen)
 
 
 def aliased(pipeline: Row, alias: str) -> int:

@@ -9,28 +9,10 @@ from typing import Any
 
 from local_sagemaker.engine import pipeline_rows
 from local_sagemaker.engine.definition import Step
-from local_sagemaker.engine.paths import did_you_mean
 from local_sagemaker.engine.pipeline_rows import Stored
 from local_sagemaker.store import Row
 
 MOST_NAMED = 3
-
-
-class WhyError(Exception):
-    """There is no such execution or step; the message names those there are."""
-
-
-def find(stored: Stored, execution: str, step: str) -> tuple[Row, Step]:
-    """An execution by ARN or id, and one step of its definition. Raises WhyError."""
-    rows = stored.store.rows(pipeline_rows.EXECUTION)
-    found = [row for row in rows if execution in _names(row)]
-    if not found:
-        newest = ", ".join(pipeline_rows.execution_id(row) for row in rows[:-6:-1])
-        raise WhyError(f"no execution {execution!r}; the newest: {newest or 'there are none'}")
-    steps = pipeline_rows.definition(stored, found[0]).steps
-    if step not in steps:
-        raise WhyError(f"no step {step!r} in that execution; {did_you_mean(step, steps)}")
-    return found[0], steps[step]
 
 
 def explain(stored: Stored, execution: Row, step: Step) -> dict[str, Any]:
@@ -112,10 +94,6 @@ def _listed(parts: list[str]) -> str:
     more = [f"{len(parts) - MOST_NAMED} more"] if len(parts) > MOST_NAMED else []
     *most, last = [*shown, *more]
     return f"{', '.join(most)} and {last}" if most else last
-
-
-def _names(row: Row) -> tuple[str, str]:
-    return row["PipelineExecutionArn"], pipeline_rows.execution_id(row)
 
 
 def _id(arn: str) -> str:
