@@ -42,7 +42,7 @@ def shell(start: Start, spec: ProcessSpec, source: int, sink: int) -> int:
     ours, theirs = os.openpty()
     try:
         _copy_size(source, ours)
-        process = start(replace(spec, command=_shell_on(os.ttyname(theirs))))
+        process = start(replace(spec, command=_shell_on(os.ttyname(theirs), os.isatty(source))))
         with _raw(source):
             _carry(process, ours, source, sink)
         return process.exit_code or 0
@@ -51,10 +51,12 @@ def shell(start: Start, spec: ProcessSpec, source: int, sink: int) -> int:
         os.close(theirs)
 
 
-def _shell_on(terminal: str) -> list[str]:
+def _shell_on(terminal: str, typed: bool) -> list[str]:
     """A session leader that opens a terminal gets it as its own: job control and Ctrl-C work."""
     program = shutil.which("bash") or "/bin/sh"
-    return ["/bin/sh", "-c", 'exec "$0" -i <"$1" >"$1" 2>&1', program, terminal]
+    # Line editing changes the terminal's mode as it starts; an end of input from before is lost.
+    plain = "" if typed or program == "/bin/sh" else "--noediting "
+    return ["/bin/sh", "-c", f'exec "$0" {plain}-i <"$1" >"$1" 2>&1', program, terminal]
 
 
 def _carry(process: Process, ours: int, source: int, sink: int) -> None:

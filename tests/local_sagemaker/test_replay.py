@@ -65,7 +65,7 @@ def ask(local: Any) -> Iterator[Ask]:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=20,
             check=False,
         )
         return Answer(done.returncode, done.stdout, done.stderr)
