@@ -1,5 +1,7 @@
 """The command line: up | down | status | env | logs | reset | operations.
 
+why, replay and bundle, which look at one step of an execution, stand in step_commands.py.
+
 Reads arguments and the environment, calls one function, prints what it did. Exit codes: 0 done, 1
 it did not work (the reason is printed), 2 wrong usage.
 """
@@ -16,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from local_sagemaker import config, daemon
+from local_sagemaker import config, daemon, step_commands
 
 EXAMPLE = """\
 example:
@@ -62,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
     logs = _command(commands, "logs", show_logs, "the log of a job")
     logs.add_argument("job", metavar="JOB", help="its name; KIND/NAME if two kinds share it")
     logs.add_argument("-f", "--follow", action="store_true", help="until the job has ended")
+    step_commands.add(lambda *command: _command(commands, *command))
     reset = _command(commands, "reset", wipe, "stop it and remove all its data")
     reset.add_argument("--yes", action="store_true", help="do not ask")
     _add_json(_command(commands, "operations", operations, "the supported API operations"))

@@ -28,6 +28,7 @@ API = (
     "models",
     "pipeline_callbacks",
     "pipeline_executions",
+    "pipeline_versions",
     "pipelines",
     "processing_jobs",
     "tags",

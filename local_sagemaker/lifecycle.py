@@ -43,7 +43,7 @@ TABLES: dict[str, StatusTable] = {
     "pipeline": _table("PipelineStatus", Active="Deleting"),
     "pipeline-execution": _table(
         "PipelineExecutionStatus",
-        Executing="Stopping Stopped Failed Succeeded",
+        Executing="Stopping Stopped Failed Succeeded CompletedWithFailures",
         Stopping="Stopped Failed Succeeded",
         Failed="Executing",
         Stopped="Executing",

@@ -5,10 +5,16 @@ import string
 from typing import Any
 
 from local_sagemaker import paging
-from local_sagemaker.engine import parameters, pipeline_rows, pipelines
+from local_sagemaker.engine import (
+    parameters,
+    pipeline_rows,
+    pipeline_versions,
+    pipelines,
+    selection,
+)
 from local_sagemaker.engine.definition import Definition
 from local_sagemaker.engine.expressions import ExpressionError, Scope, as_text, evaluate
-from local_sagemaker.engine.pipeline_rows import EXECUTION, PIPELINE
+from local_sagemaker.engine.pipeline_rows import ACTIVE_EXECUTION, EXECUTION, PIPELINE
 from local_sagemaker.engine.scope import execution_variables
 from local_sagemaker.errors import conflict, resource_not_found, validation
 from local_sagemaker.events import Change
@@ -32,16 +38,22 @@ _PARAMETER_PAGES = paging.Spec("Name", None, {"Name": "Name"}, "Ascending", 100)
         "PipelineExecutionDisplayName",
         "PipelineExecutionDescription",
         "ParallelismConfiguration",
+        "SelectiveExecutionConfig",
+        "PipelineVersionId",
+        "PipelineVersionAlias",
         "ClientRequestToken",
     ),
     kept=("RoleArn",),
 )
 def start_pipeline_execution(plane: Plane, request: Body) -> Body:
     pipeline = pipeline_rows.find_pipeline(plane, request["PipelineName"])
-    definition = pipeline_rows.definition(plane, pipeline)
-    row = _new_execution(plane, pipeline, request)
+    version = pipeline_versions.asked_for(plane, pipeline, request)["PipelineVersionId"]
+    row = {**_new_execution(plane, pipeline, request), "PipelineVersionId": version}
+    definition = pipeline_rows.definition(plane, row)
     row["Parameters"] = _parameter_values(definition, request)
     row["PipelineExperimentConfig"] = _experiment(definition, row)
+    if selection.CONFIG in row:
+        row["Steps"] = _brought_along(plane, definition, row)
     arn = row["PipelineExecutionArn"]
     ran = {"LastRunTime": row["CreationTime"]}
     try:
@@ -103,18 +115,32 @@ def update_pipeline_execution(plane: Plane, request: Body) -> Body:
 
 @operation("DescribePipelineExecution", supports=("PipelineExecutionArn",))
 def describe_pipeline_execution(plane: Plane, request: Body) -> Body:
-    return pipeline_rows.find_execution(plane, request["PipelineExecutionArn"])
+    row = pipeline_rows.find_execution(plane, request["PipelineExecutionArn"])
+    pipeline = pipeline_rows.find_pipeline(plane, row["PipelineArn"])
+    aliases = pipeline_versions.aliases_of(pipeline, row["PipelineVersionId"])
+    return {**row, "PipelineVersionAliases": aliases}
 
 
 @operation(
     "ListPipelineExecutions",
-    supports=("PipelineName", "CreatedAfter", "CreatedBefore", "SortBy", "SortOrder", *_PAGING),
+    supports=(
+        "PipelineName",
+        "PipelineVersionAlias",
+        "CreatedAfter",
+        "CreatedBefore",
+        "SortBy",
+        "SortOrder",
+        *_PAGING,
+    ),
 )
 def list_pipeline_executions(plane: Plane, request: Body) -> Body:
-    arn = pipeline_rows.find_pipeline(plane, request["PipelineName"])["PipelineArn"]
+    pipeline = pipeline_rows.find_pipeline(plane, request["PipelineName"])
+    alias = request.get("PipelineVersionAlias")
+    version = None if alias is None else pipeline_versions.aliased(pipeline, alias)
 
     def is_ours(row: Row) -> bool:
-        return bool(row["PipelineArn"] == arn)
+        ours = row["PipelineArn"] == pipeline["PipelineArn"]
+        return bool(ours and version in (None, row["PipelineVersionId"]))
 
     rows, token = plane.store.page(
         EXECUTION, request, sort_keys=_SORT_KEYS, where=is_ours, default_order="Descending"
@@ -149,9 +175,14 @@ def describe_pipeline_definition_for_execution(plane: Plane, request: Body) -> B
 def _new_execution(plane: Plane, pipeline: Row, request: Body) -> Row:
     now = plane.clock.now()
     execution_id = "".join(secrets.choice(_ID) for _ in range(12))
-    inherited = ("PipelineName", "PipelineArn", "PipelineVersionId")
+    inherited = ("PipelineName", "PipelineArn")
     overridable = ("ParallelismConfiguration", "RoleArn")
-    described = ("PipelineExecutionDisplayName", "PipelineExecutionDescription", *overridable)
+    described = (
+        "PipelineExecutionDisplayName",
+        "PipelineExecutionDescription",
+        selection.CONFIG,
+        *overridable,
+    )
     return {
         "PipelineExecutionDisplayName": f"execution-{int(now * 1000)}",
         **{member: pipeline[member] for member in overridable if member in pipeline},
@@ -170,6 +201,27 @@ def _parameter_values(definition: Definition, request: Body) -> dict[str, Any]:
         return parameters.resolve(definition.parameters, request.get("PipelineParameters") or [])
     except parameters.ParameterError as error:
         raise validation(f"Pipeline '{request['PipelineName']}': {error}") from None
+
+
+def _brought_along(plane: Plane, definition: Definition, row: Row) -> dict[str, Row]:
+    """The results that a selective execution takes from its source."""
+    config = row[selection.CONFIG]
+    source_arn = config.get("SourcePipelineExecutionArn")
+    source = pipeline_rows.find_execution(plane, source_arn) if source_arn else None
+    if source is not None and source["PipelineArn"] != row["PipelineArn"]:
+        raise validation(
+            f"SourcePipelineExecutionArn {source_arn} is an execution of another pipeline, "
+            f"'{source['PipelineName']}'; give one of '{row['PipelineName']}'"
+        )
+    if source is not None and source["PipelineExecutionStatus"] in ACTIVE_EXECUTION:
+        raise validation(
+            f"SourcePipelineExecutionArn {source_arn} is {source['PipelineExecutionStatus']}; "
+            "wait until it has ended, or give another"
+        )
+    try:
+        return selection.begin(definition, config, source, row["CreationTime"])
+    except selection.SelectionError as error:
+        raise validation(f"SelectiveExecutionConfig: {error}") from None
 
 
 def _experiment(definition: Definition, row: Row) -> dict[str, Any] | None:

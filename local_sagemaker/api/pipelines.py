@@ -1,9 +1,12 @@
-"""Pipelines: their definitions, versions and descriptions. Running them: pipeline_executions.py."""
+"""Pipelines: definitions and descriptions. Their versions: pipeline_versions.py; running them:
+pipeline_executions.py.
+"""
 
+import threading
 from typing import Any
 
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import cached_results, lint, pipeline_rows
+from local_sagemaker.engine import cached_results, lint, pipeline_rows, pipeline_versions
 from local_sagemaker.engine.definition import DefinitionError
 from local_sagemaker.engine.pipeline_rows import ACTIVE_EXECUTION, EXECUTION, PIPELINE
 from local_sagemaker.errors import ApiError, conflict, resource_not_found, validation
@@ -22,12 +25,21 @@ _DEFINITION = (
     "PipelineDefinitionS3Location.Bucket",
     "PipelineDefinitionS3Location.ObjectKey",
 )
+# A version's number is read, its definition kept and the number written: one update at a time.
+_NUMBERING = threading.Lock()
 _SORT_KEYS = {"CreationTime": "CreationTime", "Name": "PipelineName"}
 
 
 @operation(
     "CreatePipeline",
-    supports=("PipelineName", "ClientRequestToken", "Tags", *_DESCRIPTION, *_DEFINITION),
+    supports=(
+        "PipelineName",
+        "ClientRequestToken",
+        "Tags",
+        "PipelineVersionAliases",
+        *_DESCRIPTION,
+        *_DEFINITION,
+    ),
     kept=("RoleArn",),
 )
 def create_pipeline(plane: Plane, request: Body) -> Body:
@@ -52,7 +64,8 @@ def create_pipeline(plane: Plane, request: Body) -> Body:
         "CreationTime": now,
         "LastModifiedTime": now,
     }
-    pipeline_rows.add_version(plane, pipeline_arn, 1, text)
+    row = pipeline_versions.with_aliases(row, 1, request.get("PipelineVersionAliases", ()))
+    pipeline_versions.add(plane, pipeline_arn, 1, text)
     try:
         plane.store.insert(PIPELINE, name, row, tags=request.get("Tags") or ())
     except Duplicate:
@@ -61,26 +74,40 @@ def create_pipeline(plane: Plane, request: Body) -> Body:
 
 
 @operation(
-    "UpdatePipeline", supports=("PipelineName", *_DESCRIPTION, *_DEFINITION), kept=("RoleArn",)
+    "UpdatePipeline",
+    supports=("PipelineName", "PipelineVersionAliases", *_DESCRIPTION, *_DEFINITION),
+    kept=("RoleArn",),
 )
 def update_pipeline(plane: Plane, request: Body) -> Body:
     name = request["PipelineName"]
-    row = pipeline_rows.find_pipeline(plane, name)
     text = _definition_text(plane, request)
-    version = row["PipelineVersionId"]
+    aliases = request.get("PipelineVersionAliases", ())
     if text is not None:
         _check_definition(name, text)
-        version += 1
-        pipeline_rows.add_version(plane, row["PipelineArn"], version, text)
-    changes = {
-        **_described(request),
-        "PipelineVersionId": version,
-        "LastModifiedTime": plane.clock.now(),
-    }
-    try:
-        return plane.store.edit(PIPELINE, row["PipelineName"], lambda now: {**now, **changes})
-    except Missing:  # deleted since we looked
-        raise resource_not_found(f"Pipeline '{name}' does not exist.") from None
+    elif aliases:
+        raise validation(
+            "PipelineVersionAliases are those of a new version: give a PipelineDefinition, or "
+            "change the aliases of an existing version with UpdatePipelineVersion"
+        )
+    with _NUMBERING:
+        row = pipeline_rows.find_pipeline(plane, name)
+        version = row["PipelineVersionId"] + (text is not None)
+        changes = {
+            **_described(request),
+            "PipelineVersionId": version,
+            "LastModifiedTime": plane.clock.now(),
+        }
+
+        def change(now: Row) -> Row:
+            return pipeline_versions.with_aliases({**now, **changes}, version, aliases)
+
+        change(row)  # refused before a version is made for nothing
+        if text is not None:
+            pipeline_versions.add(plane, row["PipelineArn"], version, text)
+        try:
+            return plane.store.edit(PIPELINE, row["PipelineName"], change)
+        except Missing:  # deleted since we looked
+            raise resource_not_found(f"Pipeline '{name}' does not exist.") from None
 
 
 @operation("DeletePipeline", supports=("PipelineName", "ClientRequestToken"))
@@ -97,15 +124,23 @@ def delete_pipeline(plane: Plane, request: Body) -> Body:
     for execution in executions:
         plane.store.delete(EXECUTION, execution["PipelineExecutionArn"])
     cached_results.forget(plane, row["PipelineArn"])
-    pipeline_rows.delete_versions(plane, row)
+    pipeline_versions.delete_all(plane, row)
     plane.store.delete(PIPELINE, row["PipelineName"])
     return {"PipelineArn": row["PipelineArn"]}
 
 
-@operation("DescribePipeline", supports=("PipelineName",))
+@operation(
+    "DescribePipeline", supports=("PipelineName", "PipelineVersionId", "PipelineVersionAlias")
+)
 def describe_pipeline(plane: Plane, request: Body) -> Body:
     row = pipeline_rows.find_pipeline(plane, request["PipelineName"])
-    return {**row, "PipelineDefinition": pipeline_rows.definition_text(plane, row)}
+    version = pipeline_versions.asked_for(plane, row, request)
+    members = ("PipelineDefinition", "PipelineVersionDisplayName", "PipelineVersionDescription")
+    return {
+        **row,
+        **{member: version[member] for member in members if member in version},
+        "PipelineVersionAliases": pipeline_versions.aliases_of(row, version["PipelineVersionId"]),
+    }
 
 
 @operation(

@@ -4,7 +4,6 @@ A result is found by pipeline, step and key (cache.py), is only ever that of a s
 and counts only while its outputs are in S3 as that step left them and its resource still exists.
 """
 
-import logging
 from typing import Any
 
 from local_sagemaker.engine import cache, check_types, checks, lambdas, own_steps
@@ -13,7 +12,6 @@ from local_sagemaker.plane import Plane
 from local_sagemaker.storage import StorageError
 from local_sagemaker.store import KINDS, Duplicate, Row
 
-log = logging.getLogger(__name__)
 KIND = "pipeline-step-result"
 _NOTHING_THERE = ("NoSuchKey", "NoSuchBucket", "InvalidURI")
 
@@ -34,17 +32,21 @@ def key_parts(plane: Plane, step: Step, arguments: dict[str, Any]) -> dict[str, 
     return parts
 
 
-def find(plane: Plane, pipeline_arn: str, step: Step, parts: dict[str, str]) -> Row | None:
-    """The newest result with this key that may be used in place of a run. Raises StorageError."""
+def find(
+    plane: Plane, pipeline_arn: str, step: Step, parts: dict[str, str]
+) -> tuple[Row | None, str]:
+    """The newest result with this key, and why it cannot stand in for a run ("": it can).
+
+    Raises StorageError.
+    """
     row = plane.store.get(KIND, _name(pipeline_arn, step, parts))
     if row is None or step.expire_after is None:
-        return None
+        return None, ""
     oldest = cache.parse_duration(step.expire_after).before(plane.clock.now())
-    why_not = "expired" if row["EndTime"] < oldest else _why_gone(plane, step, row)
-    if why_not:
-        log.info("cached result not used step=%s reason=%s", step.name, why_not)
-        return None
-    return row
+    if row["EndTime"] < oldest:
+        age = _in_words(oldest - row["EndTime"])
+        return row, f"expired {age} before (ExpireAfter {step.expire_after})"
+    return row, _why_gone(plane, step, row) or ""
 
 
 def keep(plane: Plane, execution: Row, step: Step, result: dict[str, Any]) -> None:
@@ -80,6 +82,15 @@ def forget(plane: Plane, pipeline_arn: str) -> None:
 
 def _name(pipeline_arn: str, step: Step, parts: dict[str, str]) -> str:
     return f"{pipeline_arn}/{step.name}/{cache.digest([step.type.name, parts])}"
+
+
+def _in_words(seconds: float) -> str:
+    """The largest unit that fits: "3 days", "1 hour"."""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        count = int(seconds // size)
+        if count:
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return "less than a minute"
 
 
 def _why_gone(plane: Plane, step: Step, row: Row) -> str | None:

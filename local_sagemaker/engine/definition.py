@@ -30,6 +30,13 @@ from local_sagemaker.engine.step_types import STEP_TYPES, StepType
 VERSION = "2020-12-01"
 TOP_KEYS = ("Version", "Metadata", "Parameters", "PipelineExperimentConfig", "Steps")
 BRANCHES = {"True": "IfSteps", "False": "ElseSteps"}
+# The trigger of a DependsOn entry -> the StepStatus of the step it names that lets ours run.
+TRIGGERS = {
+    "Completed": ("Succeeded",),
+    "Failed": ("Failed",),
+    "Stopped": ("Stopped",),
+    "Any": ("Succeeded", "Failed", "Stopped"),
+}
 _STEP_NAME = re.compile(r"[A-Za-z0-9\-_]{1,64}")
 
 
@@ -48,7 +55,8 @@ class PropertyFile:
 class Step:
     """One step, wherever it stands: `parent` is the Condition whose `branch` holds it.
 
-    `arguments` is its request: the Arguments and the type's `members`.
+    `arguments` is its request: the Arguments and the type's `members`. `triggers` names those of
+    `depends_on` that need not succeed (TRIGGERS).
     """
 
     name: str
@@ -62,6 +70,7 @@ class Step:
     expire_after: str | None = None  # None: not cached
     retries: tuple[RetryPolicy, ...] = ()
     property_files: dict[str, PropertyFile] = field(default_factory=dict)
+    triggers: dict[str, str] = field(default_factory=dict)
 
     @property
     def expressions(self) -> Any:
@@ -159,11 +168,12 @@ def _step(entry: Any, place: str, parent: str | None, branch: str | None) -> Ste
     try:
         request = _request(kind, entry)
         _check_request(kind, request)
+        triggers = _triggers(_list(entry, "DependsOn"))
         return Step(
             name,
             kind,
             request,
-            tuple(_depends_on(each) for each in _list(entry, "DependsOn")),
+            tuple(triggers),
             _text(entry, "DisplayName"),
             _text(entry, "Description"),
             parent,
@@ -171,6 +181,7 @@ def _step(entry: Any, place: str, parent: str | None, branch: str | None) -> Ste
             _expire_after(entry.get("CacheConfig")),
             tuple(retries.read(each, kind.retry) for each in _list(entry, "RetryPolicies")),
             _property_files(_list(entry, "PropertyFiles")),
+            {needed: trigger for needed, trigger in triggers.items() if trigger != "Completed"},
         )
     except ValueError as error:
         raise DefinitionError(f"step '{name}': {error}") from None
@@ -246,17 +257,24 @@ def _check_payload(kind: StepType, request: dict[str, Any]) -> None:
     outputs.check(request["OutputParameters"])
 
 
-def _depends_on(entry: Any) -> str:
-    if isinstance(entry, str):
-        return entry
-    if not isinstance(entry, dict) or not isinstance(entry.get("Step"), str):
-        raise DefinitionError(f"DependsOn takes step names, not {entry!r}")
-    if entry.get("Trigger", "Completed") != "Completed":
-        raise DefinitionError(
-            f"DependsOn '{entry['Step']}': Trigger '{entry['Trigger']}' is not supported; "
-            "supported is Completed"
-        )
-    return str(entry["Step"])
+def _triggers(entries: list[Any]) -> dict[str, str]:
+    """The steps that DependsOn names -> their triggers."""
+    triggers: dict[str, str] = {}
+    for entry in entries:
+        entry = {"Step": entry} if isinstance(entry, str) else entry
+        if not isinstance(entry, dict) or not isinstance(entry.get("Step"), str):
+            raise DefinitionError(f"DependsOn takes step names, not {entry!r}")
+        name, trigger = entry["Step"], entry.get("Trigger") or "Completed"
+        if str(trigger) not in TRIGGERS:
+            raise DefinitionError(
+                f"DependsOn '{name}': Trigger {trigger!r} is not one of {', '.join(TRIGGERS)}"
+            )
+        if triggers.get(name, trigger) != trigger:
+            raise DefinitionError(
+                f"DependsOn '{name}' has two triggers, {triggers[name]} and {trigger}; give one"
+            )
+        triggers[name] = trigger
+    return triggers
 
 
 def _expire_after(config: Any) -> str | None:

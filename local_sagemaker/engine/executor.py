@@ -10,7 +10,15 @@ import logging
 import threading
 from typing import Any
 
-from local_sagemaker.engine import cached_results, conditions, graph, pipeline_rows, retries, steps
+from local_sagemaker.engine import (
+    cached_results,
+    conditions,
+    graph,
+    pipeline_rows,
+    retries,
+    selection,
+    steps,
+)
 from local_sagemaker.engine.conditions import ConditionError
 from local_sagemaker.engine.definition import Step
 from local_sagemaker.engine.expressions import ExpressionError, as_text, evaluate
@@ -40,6 +48,7 @@ class Executor:
         self._definition = pipeline_rows.definition(plane, self._row)
         self._graph = graph.dependencies(self._definition)
         self._order = graph.order(self._graph)
+        self._chosen = selection.chosen(self._row, self._definition)
         self._wake = threading.Event()
         self._closing = False
         self._watched: set[tuple[str, str]] = {(pipeline_rows.EXECUTION, arn)}
@@ -90,8 +99,8 @@ class Executor:
         return bool(self._row["PipelineExecutionStatus"] == "Stopping")
 
     @property
-    def _failing(self) -> bool:
-        return any(s["StepStatus"] in ("Failed", "Stopped") for s in self._row["Steps"].values())
+    def _statuses(self) -> dict[str, str]:
+        return {name: result["StepStatus"] for name, result in self._row["Steps"].items()}
 
     def _result(self, step: Step) -> dict[str, Any]:
         return pipeline_rows.step_result(self._row, step.name)
@@ -132,17 +141,26 @@ class Executor:
 
     def _begin_ready(self) -> bool:
         """Start what may start; True when something was started, so more may have become ready."""
-        results = self._row["Steps"]
-        statuses = {name: result["StepStatus"] for name, result in results.items()}
-        outcomes = {name: r["Outcome"] for name, r in results.items() if "Outcome" in r}
-        ready = graph.ready(self._definition, self._graph, self._order, statuses, outcomes)
         begun = False
-        for name in ready:
-            if self._stopping or self._failing or len(self._active()) >= self._limit():
+        for name in [] if self._stopping else self._ready():
+            if len(self._active()) >= self._limit():
                 break
             self._begin(self._definition.steps[name])
             begun = True
+            if self._result(self._definition.steps[name])["StepStatus"] in graph.UNSUCCESSFUL:
+                break  # fewer may start now
         return begun
+
+    def _ready(self) -> list[str]:
+        """What may start now; after a failure that no step answers, only what reacts to one."""
+        results, statuses = self._row["Steps"], self._statuses
+        outcomes = {name: r["Outcome"] for name, r in results.items() if "Outcome" in r}
+        ready = graph.ready(self._definition, self._graph, self._order, statuses, outcomes)
+        allowed = self._chosen
+        if graph.unanswered(self._definition, statuses, allowed):
+            reacting = graph.reacting(self._definition, self._graph, self._order, statuses)
+            allowed = allowed & reacting
+        return [name for name in ready if name in allowed]
 
     def _limit(self) -> float:
         config = self._row.get("ParallelismConfiguration") or {}
@@ -228,18 +246,23 @@ class Executor:
         """Take a kept result instead of running the step, if there is one."""
         try:
             parts = cached_results.key_parts(self._plane, step, arguments)
-            hit = cached_results.find(self._plane, self._row["PipelineArn"], step, parts)
+            hit, why_not = cached_results.find(self._plane, self._row["PipelineArn"], step, parts)
         except StorageError as error:
             log.warning("step runs uncached step=%s reason=%s", step.name, error)
-            self._record(step, CacheKey=None)
+            self._record(step, CacheKey=None, CacheMiss={"Reason": f"S3 cannot tell: {error}"})
             return False
-        self._record(step, CacheKey=parts)
-        if hit is None:
+        if hit is None or why_not:
+            source = hit["PipelineExecutionArn"] if hit else None
+            miss = {"Reason": why_not, "PipelineExecutionArn": source} if hit else None
+            self._record(step, CacheKey=parts, CacheMiss=miss)
+            log.info("step runs step=%s kept_result=%s %s", step.name, source, why_not)
             return False
         self._record(
             step,
             StepStatus="Succeeded",
             EndTime=self._plane.clock.now(),
+            CacheKey=parts,
+            CacheMiss=None,
             Resource=hit["Resource"],
             Metadata=hit["Metadata"],
             CacheHitResult={"SourcePipelineExecutionArn": hit["PipelineExecutionArn"]},
@@ -340,8 +363,11 @@ class Executor:
     def _verdict(self) -> tuple[str, str | None]:
         if self._stopping and not any(map(steps.outlasted_stop, self._row["Steps"].values())):
             return "Stopped", None
-        if not self._failing:
+        statuses = self._statuses
+        if not any(status in graph.UNSUCCESSFUL for status in statuses.values()):
             return "Succeeded", None
+        if not graph.unanswered(self._definition, statuses, statuses):
+            return "CompletedWithFailures", None
         meant = [
             result["Metadata"]["Fail"]["ErrorMessage"]
             for result in self._row["Steps"].values()

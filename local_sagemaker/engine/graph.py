@@ -5,12 +5,13 @@ branch a step stands in. `ready` is the whole scheduling rule as one pure functi
 statuses.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from local_sagemaker.engine import expressions
-from local_sagemaker.engine.definition import Definition, Step
+from local_sagemaker.engine.definition import TRIGGERS, Definition, Step
 
 Dependencies = Mapping[str, frozenset[str]]
+UNSUCCESSFUL = ("Failed", "Stopped")
 
 
 def dependencies(definition: Definition) -> dict[str, frozenset[str]]:
@@ -54,14 +55,62 @@ def ready(
 
     What stands in a branch that was not taken never becomes ready, and neither does anything that
     waits for it: a step outside a branch shares the fate of the one inside that it depends on.
+    A dependency is met by success, or by what its trigger says.
     """
 
     def may_start(name: str) -> bool:
         step = definition.steps[name]
         taken = step.parent is None or outcomes.get(step.parent) == step.branch
-        return taken and all(statuses.get(need) == "Succeeded" for need in graph[name])
+        return taken and all(_lets_run(step, need, statuses.get(need)) for need in graph[name])
 
     return [name for name in ordered if name not in statuses and may_start(name)]
+
+
+def unanswered(
+    definition: Definition, statuses: Mapping[str, str], names: Iterable[str]
+) -> list[str]:
+    """The steps that did not succeed and that no step among `names` has a trigger for."""
+    steps = [definition.steps[name] for name in names]
+    return [
+        name
+        for name, status in statuses.items()
+        if status in UNSUCCESSFUL and not any(_answers(step, name, status) for step in steps)
+    ]
+
+
+def reacting(
+    definition: Definition, graph: Dependencies, ordered: list[str], statuses: Mapping[str, str]
+) -> set[str]:
+    """The steps that a failed or stopped step triggers, and all that wait for one of these."""
+    found: set[str] = set()
+    for name in ordered:
+        step = definition.steps[name]
+        triggered = any(_answers(step, need, statuses.get(need)) for need in graph[name])
+        if triggered or graph[name] & found:
+            found.add(name)
+    return found
+
+
+def upstream(graph: Dependencies, names: Iterable[str]) -> set[str]:
+    """Every step that one of these waits for, directly or not; without themselves unless between
+    two of them.
+    """
+    found: set[str] = set()
+    waiting = [need for name in names for need in graph[name]]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += graph[name]
+    return found
+
+
+def _lets_run(step: Step, need: str, status: str | None) -> bool:
+    return status in TRIGGERS[step.triggers.get(need, "Completed")]
+
+
+def _answers(step: Step, need: str, status: str | None) -> bool:
+    return need in step.triggers and status in UNSUCCESSFUL and _lets_run(step, need, status)
 
 
 def _waits_for(step: Step) -> set[str]:

@@ -8,10 +8,11 @@ import threading
 import weakref
 from typing import Any
 
-from local_sagemaker.engine import pipeline_rows
+from local_sagemaker.engine import graph, pipeline_rows
 from local_sagemaker.engine.executor import Executor
 from local_sagemaker.lifecycle import transition
 from local_sagemaker.plane import Plane
+from local_sagemaker.store import Row
 
 log = logging.getLogger(__name__)
 
@@ -43,15 +44,28 @@ def stop_execution(plane: Plane, arn: str) -> None:
 
 
 def retry_execution(plane: Plane, arn: str, **members: Any) -> None:
-    """Run a Failed or Stopped execution on: what succeeded stays, the rest starts again.
+    """Run a Failed or Stopped execution on: what succeeded stays, the rest starts again, and so
+    does what only ran because of a failure.
 
     Raises IllegalTransition when it is neither. `members` are set with the change of status.
     """
     row = pipeline_rows.find_execution(plane, arn)
-    kept = {name: step for name, step in row["Steps"].items() if step["StepStatus"] == "Succeeded"}
+    kept = _kept_for_retry(plane, row)
     members = {"FailureReason": None, "Steps": kept, **members}
     transition(plane, pipeline_rows.EXECUTION, arn, "Executing", **members)
     start_execution(plane, arn)
+
+
+def _kept_for_retry(plane: Plane, row: Row) -> dict[str, Row]:
+    definition = pipeline_rows.definition(plane, row)
+    needs = graph.dependencies(definition)
+    statuses = {name: step["StepStatus"] for name, step in row["Steps"].items()}
+    reacting = graph.reacting(definition, needs, graph.order(needs), statuses)
+    return {
+        name: step
+        for name, step in row["Steps"].items()
+        if step["StepStatus"] == "Succeeded" and name not in reacting
+    }
 
 
 def recover(plane: Plane) -> None:

@@ -38,6 +38,9 @@ class Values:
         if name not in self._described:
             step = self._definition.steps[name]
             result = pipeline_rows.step_result(row, name)
+            if "Metadata" not in result:
+                # Only a step with a trigger may ask: it runs after one that did not succeed.
+                raise ExpressionError(f"step '{name}' ended before it started anything")
             self._described[name] = steps.properties(self._plane, step, result)
         return self._described[name]
 

@@ -131,8 +131,12 @@ def test_mistakes_at_the_top_are_named(top: dict[str, Any], says: str) -> None:
         (train(RetryPolicies=[{"ExceptionType": ["x"]}]), "step 'Train': ExceptionType"),
         (train(DependsOn=[3]), "DependsOn takes step names"),
         (
-            train(DependsOn=[{"Step": "A", "Trigger": "Failed"}]),
-            "Trigger 'Failed' is not supported",
+            train(DependsOn=[{"Step": "A", "Trigger": "Broken"}]),
+            "Trigger 'Broken' is not one of Completed, Failed, Stopped, Any",
+        ),
+        (
+            train(DependsOn=["A", {"Step": "A", "Trigger": "Any"}]),
+            "DependsOn 'A' has two triggers, Completed and Any",
         ),
         ({"Name": "F", "Type": "Fail", "Arguments": {}}, "must hold an ErrorMessage"),
         ({"Name": "C", "Type": "Condition", "Arguments": {}}, "step 'C': Conditions must be"),

@@ -433,10 +433,7 @@ def test_the_definition_and_the_settings_of_an_execution_can_be_read_and_set(
         ({}, r"must be given: Rows"),
         ({"PipelineParameters": [{"Name": "Rows", "Value": "x"}]}, "'Rows' is Integer"),
         ({"PipelineParameters": [{"Name": "Row", "Value": "1"}]}, "did you mean 'Rows'"),
-        (
-            {"SelectiveExecutionConfig": {"SelectedSteps": [{"StepName": "Stop"}]}},
-            "SelectiveExecutionConfig",
-        ),
+        ({"MlflowExperimentName": "x"}, "'MlflowExperimentName' is not supported"),
     ],
 )
 def test_a_bad_start_is_refused(sagemaker: Any, members: dict[str, Any], says: str) -> None:

@@ -106,7 +106,8 @@ def test_mistakes_in_a_definition_are_refused_with_their_place(sagemaker: Any) -
 
 def test_bad_names_and_unsupported_members_are_refused(sagemaker: Any) -> None:
     assert "pipelineName" in refused(sagemaker, name="no_underscores")
-    assert "PipelineVersionAliases" in refused(sagemaker, PipelineVersionAliases=["prod"])
+    place = {"Bucket": "bbb", "ObjectKey": "x", "VersionId": "1"}
+    assert "VersionId" in refused(sagemaker, PipelineDefinitionS3Location=place)
 
 
 def test_a_definition_is_needed_once(sagemaker: Any) -> None:
