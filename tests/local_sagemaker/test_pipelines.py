@@ -98,10 +98,10 @@ def refused(sagemaker: Any, **members: Any) -> str:
 
 def test_mistakes_in_a_definition_are_refused_with_their_place(sagemaker: Any) -> None:
     assert "line 1, column 2" in refused(sagemaker, PipelineDefinition="{")
-    tuning = json.dumps({"Steps": [{"Name": "Tune", "Type": "Tuning", "Arguments": {}}]})
+    tuning = json.dumps({"Steps": [{"Name": "Tune", "Type": "AutoML", "Arguments": {}}]})
     message = refused(sagemaker, PipelineDefinition=tuning)
-    assert "step 'Tune' has the type 'Tuning', which is not supported" in message
-    assert "Condition, Endpoint, EndpointConfig, Fail, Model, Processing" in message
+    assert "step 'Tune' has the type 'AutoML', which is not supported" in message
+    assert "Condition, Endpoint, EndpointConfig, Fail, Lambda, Model" in message
 
 
 def test_bad_names_and_unsupported_members_are_refused(sagemaker: Any) -> None:
