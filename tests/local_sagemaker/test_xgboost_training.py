@@ -61,7 +61,7 @@ def test_it_trains_a_booster_and_reports_the_builtin_metrics(local: Any) -> None
 
 def test_libsvm_is_the_default_and_the_channels_may_differ_in_width(local: Any) -> None:
     narrow = "".join(f"{label} 0:{a}\n" for label, a, _ in rows(30, 2))
-    train_uri, validation_uri = local.put("l/t", libsvm(rows())), local.put("l/v", narrow)
+    train_uri, validation_uri = local.put("l/t", narrow), local.put("l/v", libsvm(rows()))
     train_channel = channel("train", train_uri)
     del train_channel["ContentType"]
     job = train(
