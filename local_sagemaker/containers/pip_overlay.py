@@ -38,6 +38,7 @@ FETCHING_FLAGS = frozenset(
 # They change no environment, or one that the job names itself.
 HARMLESS = frozenset({"-t", "--target", "--dry-run", "-h", "--help"})
 REFUSED = frozenset({"--prefix", "--root"})
+DISTRIBUTIONS = (".whl", ".tar.gz", ".zip", ".html")
 
 
 def main(arguments: list[str], overlays: Path, shim: Path) -> int:
@@ -134,12 +135,18 @@ def _add_content(digest: Any, word: str, folder: Path, seen: set[Path]) -> None:
     if path is None or path in seen:
         return
     seen.add(path)
-    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
-    for file in files:
+    for file in [path] if path.is_file() else _files(path):
         digest.update(f"\0file {file.relative_to(path.parent)}\0".encode() + file.read_bytes())
     if path.is_file() and path.suffix == ".txt":
         for each in path.read_text(errors="replace").split():
             _add_content(digest, each, path.parent, seen)
+
+
+def _files(folder: Path) -> list[Path]:
+    """All of a project's; of any other folder (--find-links) the distributions that lie in it."""
+    if any((folder / name).exists() for name in ("pyproject.toml", "setup.py")):
+        return sorted(each for each in folder.rglob("*") if each.is_file())
+    return sorted(each for each in folder.iterdir() if each.name.endswith(DISTRIBUTIONS))
 
 
 def _path(word: str, folder: Path) -> Path | None:
