@@ -46,7 +46,7 @@ def add(command: AddCommand) -> None:
     again = command("replay", replay, "run the job of a step once more; nothing is recorded")
     _add_step(again)
     again.add_argument("--shell", action="store_true", help="a shell where the job would run")
-    packed = command("bundle", bundle, "write the job of a step as a folder that runs anywhere")
+    packed = command("bundle", bundle, "write the job of a step as one self-contained folder")
     _add_step(packed)
     packed.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
 

@@ -52,7 +52,9 @@ def job_of(plane: Plane, execution: Row, step: Step) -> tuple[JobType, Row]:
 def changed_inputs(plane: Plane, execution: Row, step: Step) -> list[str]:
     """The inputs that are known to hold something else now than when the step began."""
     parts = pipeline_rows.step_result(execution, step.name).get("CacheKey", {})
-    then = {part[len(_CONTENT) :]: value for part, value in parts.items() if _CONTENT in part}
+    then = {
+        part[len(_CONTENT) :]: value for part, value in parts.items() if part.startswith(_CONTENT)
+    }
     return [uri for uri, content in then.items() if _content(plane, uri) != content]
 
 
