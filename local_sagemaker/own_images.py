@@ -63,6 +63,7 @@ def _image(path: Path, key: object, commands: Any) -> Image:
     return Image(
         key,
         **commands,
+        train_script=commands.get("train"),
         no_train=absent.format("train"),
         no_process=absent.format("process"),
         no_serve=absent.format("serve"),

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 GROUPS = {
     "training-job": "/aws/sagemaker/TrainingJobs",
     "processing-job": "/aws/sagemaker/ProcessingJobs",
+    "transform-job": "/aws/sagemaker/TransformJobs",
 }
 INTERVAL_SECONDS = 1.0
 # PutLogEvents: 10,000 events and 1 MiB a call, 26 bytes of it for each event; 256 KiB an event.

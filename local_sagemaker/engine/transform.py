@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_sagemaker import storage
-from local_sagemaker.engine import batches, fleet, joining, variants, workspace
+from local_sagemaker.engine import batches, fleet, hosts, joining, shipping, variants, workspace
 from local_sagemaker.engine.job_type import (
     COMPLETED,
     FAILED,
@@ -67,6 +67,9 @@ def drive(plane: Plane, row: Row, running: Running) -> tuple[Outcome, Row]:
     """The whole life of the job, in its slot. Raises JobFailure."""
     name = row["TransformJobName"]
     root = workspace.create(plane.config.home, KIND, name)
+    log = workspace.log_file(plane.config.home, KIND, name)
+    shipped = shipping.of(plane)
+    stream = shipped.open(KIND, f"{name}/{hosts.ALONE}-{int(plane.clock.now())}", log)
     try:
         try:
             objects = _objects(plane, row)
@@ -80,6 +83,7 @@ def drive(plane: Plane, row: Row, running: Running) -> tuple[Outcome, Row]:
             return Outcome(STOPPED), {}
         raise
     finally:
+        shipped.finish(stream)
         workspace.clear(root)
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -282,21 +283,10 @@ def test_the_whole_definition_is_accepted_unmutilated() -> None:
 
 
 @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the sample definitions are not on this machine")
-@pytest.mark.parametrize(
-    ("file", "says"),
-    [
-        ("sagemaker-pipelines-tuning-step-3d2e61bd.json", "step 'HPTuning' has the type 'Tuning'"),
-        (
-            "sm-pipelines-preprocess-train-evaluate-batch-transform-dcca9517.json",
-            "step 'AbaloneTransform' has the type 'Transform'",
-        ),
-        ("samples-pipeline-my-pipeline-25a77452.json", None),
-    ],
-)
-def test_real_definitions_are_read_or_refused_by_name(file: str, says: str | None) -> None:
-    text = (SAMPLES / file).read_text()
-    if says is None:
-        assert list(lint.parse(text).steps) == ["AbaloneTrain"]
-        return
-    with pytest.raises(DefinitionError, match=says):
-        lint.parse(text)
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*-*.json")), ids=lambda path: path.stem)
+def test_real_definitions_are_read(path: Path) -> None:
+    text = path.read_text()
+    named = set(re.findall(r'"Name": "([^"]+)"', text))
+    steps = lint.parse(text).steps
+    assert steps
+    assert set(steps) <= named

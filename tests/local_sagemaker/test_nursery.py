@@ -30,7 +30,7 @@ print(json.loads(said.readline())["isolation"]["user"], flush=True)
 def start(script):
     command = ["/bin/sh", "-c", script]
     message = dict(do="start", number=1, command=command, env={}, workspace=home, log=home + "/log")
-    ours.sendall(json.dumps(message | {"cwd": None}).encode() + b"\\n")
+    ours.sendall(json.dumps(message | {"cwd": None, "path": []}).encode() + b"\\n")
     assert json.loads(said.readline())["event"] == "started"
 
 for script in ("(setsid sleep 53.01 &); exit 5", "kill -TERM $$"):
