@@ -1,6 +1,5 @@
 """Split abalone into train, validation, test and batch; label first, no header, one-hot sex."""
 
-import glob
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ COLUMNS = ["sex", "length", "diameter", "height", "whole", "shucked", "viscera",
 
 if __name__ == "__main__":
     base = Path("/opt/ml/processing")
-    frame = pd.read_csv(glob.glob(f"{base}/input/*.csv")[0], header=None, names=COLUMNS)
+    frame = pd.read_csv(next((base / "input").glob("*.csv")), header=None, names=COLUMNS)
     target = frame.pop("rings")
     table = pd.concat([target, pd.get_dummies(frame, columns=["sex"], dtype=float)], axis=1)
     order = np.random.default_rng(0).permutation(len(table))
