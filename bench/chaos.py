@@ -4,8 +4,9 @@
 
 Every round starts one execution of a pipeline (four jobs, two of them in parallel, then a
 registration), kills the server once at a random moment, starts it again in the same home, waits for
-the end of the execution and checks what `check` says. The jobs write to S3 when they end, so
-what really ran is counted there and not taken from the server's word. Exit code 1 on a violation.
+the end of the execution and checks what `check` says. Successes are the Completed jobs in the
+server's store, and each must have left its output in S3; how often a job's program ran is not
+counted apart from that, because a retry writes the same key. Exit code 1 on a violation.
 """
 
 from __future__ import annotations
