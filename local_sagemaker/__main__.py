@@ -266,6 +266,7 @@ def _print_record(record: dict[str, Any], as_json: bool, word: str) -> None:
     print(f"{word}: SageMaker at {record['endpoint']} (process {record['pid']})")
     beside = f"MiniStack, process {record['ministack_pid']}" if record["s3_port"] else "not ours"
     print(f"    S3 at {record['s3_endpoint']} ({beside})")
+    print(f"    SageMaker's events in EventBridge: {record['events']}")
 
 
 def _port(text: str) -> int:

@@ -13,7 +13,15 @@ from typing import Any
 from local_sagemaker import images, operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
-from local_sagemaker.engine import jobs, lambdas, pipelines, services, serving, tuning
+from local_sagemaker.engine import (
+    forwarding,
+    jobs,
+    lambdas,
+    pipelines,
+    services,
+    serving,
+    tuning,
+)
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
 from local_sagemaker.processes import Processes
@@ -70,6 +78,7 @@ def recover(plane: Plane) -> None:
     """After a start: jobs of the last server are ended first, since pipelines and endpoints look at
     them.
     """
+    forwarding.of(plane).start()  # first: what the recovery changes is news as well
     operations.forget_old_tokens(plane)
     jobs.recover(plane)
     tuning.recover(plane)
@@ -86,6 +95,7 @@ def shut_down(plane: Plane) -> None:
     jobs.close(plane)
     plane.processes.close()
     jobs.join(plane)
+    forwarding.of(plane).close()
     plane.storage.close()
     services.close(plane)
     plane.store.close()

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from local_sagemaker import boot, record
 from local_sagemaker.config import LOOPBACK, Config
+from local_sagemaker.engine import forwarding
 from local_sagemaker.ministack import MiniStack, MiniStackError
 from local_sagemaker.plane import Plane
 from local_sagemaker.server import Server
@@ -78,7 +79,10 @@ def _serve(
         boot.recover(plane)
         server.serve_in_background()
         record.write(
-            plane.config, beside.port if beside else None, ministack.pid if ministack else None
+            plane.config,
+            beside.port if beside else None,
+            ministack.pid if ministack else None,
+            forwarding.of(plane).state,
         )
         ready()
         _wait(stop, ministack)
