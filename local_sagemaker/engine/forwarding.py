@@ -28,7 +28,7 @@ from local_sagemaker.store import Row
 log = logging.getLogger(__name__)
 
 ON = "on"
-GATHER_SECONDS = 0.05  # so that a call carries more than one event
+GATHER_SECONDS = 0.2  # so that a call carries more than one event
 RETRY_SECONDS = 2.0
 FLUSH_SECONDS = 3.0
 REQUEST_SECONDS = 5.0

@@ -150,6 +150,7 @@ def test_up_status_env_down(cli: CommandLine) -> None:
     record = json.loads(cli.run("status", "--json").out)
     assert (record["up"], record["port"], record["s3_port"]) == (True, cli.port, cli.s3_port)
     assert "secret_key" not in record
+    assert (record["events"], "events in EventBridge: on" in up.out) == ("on", True)
     assert cli.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
     assert cli.client("s3").list_buckets()["Buckets"] == []
     processes = cli.processes()
