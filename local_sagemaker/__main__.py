@@ -95,6 +95,12 @@ def _add_up(command: argparse.ArgumentParser) -> None:
         help="imported once, so that Python jobs start at once; comma-separated, may be empty "
         f"(default: those installed of {','.join(PRELOAD)})",
     )
+    command.add_argument(
+        "--allow-reset",
+        action="store_true",
+        help="for test suites: POST /_reset forgets everything at once "
+        "(or LOCAL_SAGEMAKER_ALLOW_RESET=1)",
+    )
     command.add_argument("--foreground", action="store_true", help="stay; stop with Ctrl-C")
     command.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
 
@@ -242,6 +248,8 @@ def _config(arguments: argparse.Namespace, home: Path, environ: Mapping[str, str
         slots=arguments.slots or os.cpu_count() or 1,
         preload=_preload(arguments.preload),
         images=config.images_file(environ),
+        owns_s3=arguments.s3_endpoint is None,
+        allow_reset=arguments.allow_reset or config.allows_reset(environ),
         **keys,
     )
 
@@ -255,7 +263,8 @@ def _preload(given: str | None) -> tuple[str, ...]:
 def _foreground_arguments(arguments: argparse.Namespace) -> list[str]:
     passed = ("port", "s3_port", "s3_endpoint", "slots", "preload")
     given = {name: getattr(arguments, name) for name in passed}
-    return [f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
+    options = [f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
+    return [*options, *(["--allow-reset"] if arguments.allow_reset else [])]
 
 
 def _print_record(record: dict[str, Any], as_json: bool, word: str) -> None:

@@ -31,6 +31,10 @@ class Config:
     preload: tuple[str, ...] = ()
     # The user's own images (own_images.py); None: images.yaml in the home, if it is there.
     images: Path | None = None
+    # Is the S3 a MiniStack of our own, which ends and is wiped with us?
+    owns_s3: bool = False
+    # For test suites: POST /_reset forgets everything.
+    allow_reset: bool = False
     # For S3 and inside jobs. MiniStack takes any; a foreign --s3-endpoint gets the caller's own.
     access_key: str = "test"
     secret_key: str = "test"  # noqa: S105 - the emulator's well-known word, no secret
@@ -49,6 +53,10 @@ def home_directory(environ: Mapping[str, str]) -> Path:
 def images_file(environ: Mapping[str, str]) -> Path | None:
     given = environ.get("LOCAL_SAGEMAKER_IMAGES")
     return Path(given).absolute() if given else None
+
+
+def allows_reset(environ: Mapping[str, str]) -> bool:
+    return environ.get("LOCAL_SAGEMAKER_ALLOW_RESET", "") not in ("", "0")
 
 
 def region(environ: Mapping[str, str]) -> str:

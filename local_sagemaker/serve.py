@@ -67,6 +67,7 @@ def _serve(
     _check_port(config.port, "--port", 0.0)
     ministack = None
     plane = None
+    server = None
     try:
         if beside is not None:
             _check_port(beside.port, "--s3-port", DYING_SECONDS if unclean else 0.0)
@@ -91,7 +92,9 @@ def _serve(
     except MiniStackError as cause:
         raise StartError(str(cause)) from cause
     finally:
-        if plane is not None:
+        if server is not None:
+            server.take_down()
+        elif plane is not None:
             boot.shut_down(plane)
         if ministack is not None:
             ministack.stop()
