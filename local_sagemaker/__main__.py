@@ -13,6 +13,7 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -138,18 +139,14 @@ def env(arguments: argparse.Namespace, home: Path) -> int:
     record = daemon.running(home)
     if record is None:
         raise daemon.DaemonError("it is not up; start it: python -m local_sagemaker up")
-    variables = config.client_environment(
-        config.Config(
-            home=home,
-            port=record["port"],
-            **{k: record[k] for k in ("s3_endpoint", "region", "access_key", "secret_key")},
-        )
-    )
+    known = {k: record[k] for k in ("s3_endpoint", "region", "access_key", "secret_key")}
+    running = config.Config(home=home, port=record["port"], **known)
+    variables = config.user_environment(running, os.environ)
     if arguments.json:
         print(json.dumps(variables, indent=1))
     else:
         for name, value in variables.items():
-            print(f"export {name}={value}")
+            print(f"export {name}={shlex.quote(value)}")
     return 0
 
 

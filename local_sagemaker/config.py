@@ -15,6 +15,7 @@ ACCOUNT = "000000000000"
 DEFAULT_PORT = 8600
 DEFAULT_S3_PORT = 8601
 LOOPBACK = "127.0.0.1"
+PLUGINS = Path(__file__).parent / "python_path"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def region(environ: Mapping[str, str]) -> str:
 
 
 def client_environment(config: Config) -> dict[str, str]:
-    """The variables with which any AWS SDK finds this local SageMaker instead of AWS."""
+    """The variables with which AWS's SDKs find this local SageMaker instead of AWS."""
     return {
         "AWS_ENDPOINT_URL": config.s3_endpoint,
         "AWS_ENDPOINT_URL_SAGEMAKER": config.endpoint,
@@ -75,3 +76,22 @@ def client_environment(config: Config) -> dict[str, str]:
         "AWS_REGION": config.region,
         "SAGEMAKER_VALIDATE_ROLE": "false",
     }
+
+
+def user_environment(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """The same for a user's own programs: also what leads the SageMaker SDK's calls of STS to us,
+    whose address it does not take from a variable (python_path/local_sagemaker_sts.py), and past a
+    proxy.
+    """
+    direct = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    return {
+        **client_environment(config),
+        "BOTOCORE_EXPERIMENTAL__PLUGINS": "local-sagemaker=local_sagemaker_sts",
+        "PYTHONPATH": _before(environ.get("PYTHONPATH", ""), os.pathsep, str(PLUGINS)),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), _before(direct, ",", LOOPBACK, "localhost")),
+    }
+
+
+def _before(given: str, separator: str, *first: str) -> str:
+    """The entries of a variable after others that come first, none twice."""
+    return separator.join(dict.fromkeys([*first, *filter(None, given.split(separator))]))
