@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from local_sagemaker import paging
 from local_sagemaker.arns import arn
 from local_sagemaker.engine import registry
 from local_sagemaker.errors import conflict, validation
@@ -13,7 +14,9 @@ from local_sagemaker.plane import Plane
 from local_sagemaker.store import Duplicate, Row
 
 KIND = "model-package"
-SORT_KEYS = {"CreationTime": "CreationTime", "Name": "ModelPackageName"}
+LISTED_NAME = "ListedName"  # a version has no name of its own: that of its group, then its number
+SORT_KEYS = {"CreationTime": "CreationTime", "Name": LISTED_NAME}
+PAGES = paging.Spec(LISTED_NAME, "ModelPackageStatus", SORT_KEYS, "Ascending", 10)
 MOST_METADATA = 50
 
 
@@ -87,7 +90,8 @@ def list_model_packages(plane: Plane, request: dict[str, Any]) -> dict[str, Any]
             and (approval is None or row.get("ModelApprovalStatus") == approval)
         )
 
-    rows, token = plane.store.page(KIND, request, sort_keys=SORT_KEYS, where=matches)
+    found = [{**row, LISTED_NAME: registry.key(row)} for row in plane.store.rows(KIND, matches)]
+    rows, token = paging.page(list(enumerate(found)), request, PAGES)
     return {"ModelPackageSummaryList": rows, "NextToken": token}
 
 

@@ -1,0 +1,410 @@
+"""Every List operation: each member of its request really filters, sorts or pages, or is refused by
+name. And the waiters of botocore end as they should.
+
+Both go over what is registered and what botocore's models say, so that a new operation is tested
+as it comes. Where the request needs more than its own kind of resource, WORLDS says what.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from botocore import xform_name
+from botocore.exceptions import ClientError, WaiterError
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+
+from local_sagemaker import operations
+from local_sagemaker.engine import pipeline_versions
+from local_sagemaker.store import KINDS, Kind
+from tests.local_sagemaker.conftest import Local
+
+MODEL = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+PAGES = Loader().load_service_model("sagemaker", "paginators-1")["pagination"]
+WAITERS = Loader().load_service_model("sagemaker", "waiters-2")["waiters"]
+LISTS = sorted(name for name in operations.OPERATIONS if name.startswith("List"))
+NAMES = ("delta", "alpha", "Echo", "bravo", "charlie")
+MOST = 100
+BEGIN, GAP = 1_700_000_000.0, 60.0
+BETWEEN = BEGIN + 1.5 * GAP
+ARN = "arn:aws:sagemaker:us-east-1:000000000000"
+
+Row = dict[str, Any]
+Check = Callable[["World"], None]
+
+
+@dataclass
+class World:
+    """What a List operation is asked about: its resources, oldest first, and what must be asked."""
+
+    client: Any
+    operation: str
+    rows: list[Row]
+    kind: Kind
+    request: Row = field(default_factory=dict)
+    identity: str = ""
+
+    def answer(self, **request: Any) -> Any:
+        call = getattr(self.client, xform_name(self.operation))
+        return call(**{**self.request, **request})
+
+    def listed(self, **request: Any) -> list[Any]:
+        """Which there are in the answer, in its order."""
+        size = {"MaxResults": MOST} if "MaxResults" in members(self.operation) else {}
+        found = self.answer(**{**size, **request})[PAGES[self.operation]["result_key"]]
+        return [each[self.identity or self.kind.arn] for each in found]
+
+    def meant(self, true: Callable[[Row], bool]) -> set[Any]:
+        return {row[self.identity or self.kind.arn] for row in self.rows if true(row)}
+
+    def filters(self, member: str, value: Any, true: Callable[[Row], bool]) -> None:
+        wanted = self.meant(true)
+        assert 0 < len(wanted) < len(self.rows), "the test would show nothing"
+        assert set(self.listed(**{member: value})) == wanted
+
+
+def members(operation: str) -> dict[str, Any]:
+    shape = MODEL.operation_model(operation).input_shape
+    return dict(shape.members) if shape else {}
+
+
+def new_rows(kind: Kind, statuses: list[str], **more: Any) -> list[Row]:
+    """Five resources whose names, times and statuses are in different orders."""
+    return [
+        {
+            kind.name: name,
+            kind.arn: f"{ARN}:thing/{name.lower()}",
+            **({kind.status: statuses[index % len(statuses)]} if kind.status else {}),
+            "CreationTime": BEGIN + index * GAP,
+            "LastModifiedTime": BEGIN + (len(NAMES) - 1 - index) * GAP,
+            **more,
+        }
+        for index, name in enumerate(NAMES)
+    ]
+
+
+def of_kind(local: Local, operation: str) -> World:
+    """ListModels: five models, all that DescribeModel knows of being their names and times."""
+    name = kind_of(operation)
+    kind = KINDS[name]
+    statuses = ["InProgress", "Completed", "Failed"]
+    if "StatusEquals" in members(operation):
+        statuses = members(operation)["StatusEquals"].enum
+    rows = new_rows(kind, statuses, **MORE.get(operation, {}))
+    for row in rows:
+        local.plane.store.insert(name, row[kind.name], row)
+    return World(local.client(), operation, rows, kind)
+
+
+def kind_of(operation: str) -> str:
+    words = re.findall(r"[A-Z][a-z]*", operation.removeprefix("List"))
+    return "-".join(words).lower().removesuffix("s")
+
+
+# Members without which a row of the kind cannot be listed.
+TUNING = {
+    "Strategy": "Random",
+    "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
+    "ResourceLimits": {"MaxParallelTrainingJobs": 1},
+}
+MORE: dict[str, Row] = {
+    "ListHyperParameterTuningJobs": {"Trials": [], "HyperParameterTuningJobConfig": TUNING},
+}
+
+
+def versions_of_packages(local: Local, operation: str) -> World:
+    kind = KINDS["model-package"]
+    group = {"ModelPackageGroupName": "churn", "ModelPackageGroupArn": f"{ARN}:group/churn"}
+    local.plane.store.insert("model-package-group", "churn", group)
+    statuses = ["Approved", "Rejected", "PendingManualApproval"]
+    rows = new_rows(kind, ["Completed"])
+    for index, row in enumerate(rows):
+        row["ModelApprovalStatus"] = statuses[index % 3]
+        name = row[kind.name]
+        if index < 3:
+            row |= {"ModelPackageGroupName": "churn", "ModelPackageVersion": 12 - index}
+            del row[kind.name]
+            name = f"churn/{row['ModelPackageVersion']}"
+        local.plane.store.insert("model-package", name, row)
+    return World(local.client(), operation, rows, kind, {"ModelPackageType": "Both"})
+
+
+def executions(local: Local, operation: str) -> World:
+    pipeline(local)
+    rows = new_rows(KINDS["pipeline-execution"], ["Executing", "Succeeded"])
+    for index, row in enumerate(rows):
+        row["PipelineExecutionArn"] = f"{ARN}:pipeline/p/execution/{NAMES[index].lower()}"
+        row |= {"PipelineArn": f"{ARN}:pipeline/p", "PipelineVersionId": 1 + index % 2}
+        local.plane.store.insert("pipeline-execution", row["PipelineExecutionArn"], row)
+    kind = KINDS["pipeline-execution"]
+    return World(local.client(), operation, rows, kind, {"PipelineName": "p"})
+
+
+def pipeline(local: Local) -> None:
+    row = {
+        "PipelineName": "p",
+        "PipelineArn": f"{ARN}:pipeline/p",
+        "PipelineVersionId": 5,
+        pipeline_versions.ALIASES: {"live": 2},
+    }
+    local.plane.store.insert("pipeline", "p", row)
+
+
+def versions_of_a_pipeline(local: Local, operation: str) -> World:
+    pipeline(local)
+    rows = [
+        {
+            "PipelineArn": f"{ARN}:pipeline/p",
+            "PipelineVersionId": index + 1,
+            "CreationTime": BEGIN + index * GAP,
+        }
+        for index in range(5)
+    ]
+    for row in rows:
+        name = f"{ARN}:pipeline/p/version/{row['PipelineVersionId']}"
+        local.plane.store.insert("pipeline-version", name, row)
+    world = World(local.client(), operation, rows, Kind("", ""), {"PipelineName": "p"})
+    world.identity = "PipelineVersionId"
+    return world
+
+
+def inside_an_execution(local: Local, operation: str) -> World:
+    arn = f"{ARN}:pipeline/p/execution/x"
+    steps = [
+        {"StepName": name, "StepStatus": "Succeeded", "StartTime": BEGIN + index * GAP}
+        for index, name in enumerate(NAMES)
+    ]
+    row = {
+        "PipelineExecutionArn": arn,
+        "PipelineExecutionStatus": "Succeeded",
+        "Steps": {step["StepName"]: step for step in steps},
+        "Parameters": dict.fromkeys(NAMES, 1),
+    }
+    local.plane.store.insert("pipeline-execution", arn, row)
+    request = {"PipelineExecutionArn": arn}
+    is_step = operation == "ListPipelineExecutionSteps"
+    rows = [{**s, "CreationTime": s["StartTime"], "Name": s["StepName"]} for s in steps]
+    world = World(local.client(), operation, rows, Kind("Name", ""), request)
+    world.identity = "StepName" if is_step else "Name"
+    return world
+
+
+def tags(local: Local, operation: str) -> World:
+    model = {"ModelName": "m", "ModelArn": f"{ARN}:model/m"}
+    # More than AddTags allows: MaxResults begins with all that it does.
+    rows = [{"Key": f"{name}-{index}", "Value": "x"} for index in range(11) for name in NAMES]
+    local.plane.store.insert("model", "m", model, tags=rows)
+    request = {"ResourceArn": model["ModelArn"]}
+    return World(local.client(), operation, rows, Kind("Key", "Key"), request)
+
+
+def trials(local: Local, operation: str) -> World:
+    kind = KINDS["training-job"]
+    rows = new_rows(kind, members(operation)["StatusEquals"].enum)
+    for index, row in enumerate(rows):
+        value = (index * 7) % 5
+        row["FinalMetricDataList"] = [{"MetricName": "loss", "Value": value}]
+        row["FinalObjectiveMetricValue"] = value
+        local.plane.store.insert("training-job", row[kind.name], row)
+    job = {
+        "HyperParameterTuningJobName": "tune",
+        "HyperParameterTuningJobArn": f"{ARN}:tuning/tune",
+        "HyperParameterTuningJobConfig": TUNING,
+        "Trials": [{"TrainingJobName": name, "TunedHyperParameters": {}} for name in NAMES],
+    }
+    local.plane.store.insert("hyper-parameter-tuning-job", "tune", job)
+    request = {"HyperParameterTuningJobName": "tune"}
+    return World(local.client(), operation, rows, kind, request, "TrainingJobName")
+
+
+WORLDS: dict[str, Callable[[Local, str], World]] = {
+    "ListModelPackages": versions_of_packages,
+    "ListPipelineExecutionSteps": inside_an_execution,
+    "ListPipelineExecutions": executions,
+    "ListPipelineParametersForExecution": inside_an_execution,
+    "ListPipelineVersions": versions_of_a_pipeline,
+    "ListTags": tags,
+    "ListTrainingJobsForHyperParameterTuningJob": trials,
+}
+
+
+def after(name: str, member: str) -> Check:
+    return lambda w: w.filters(member, BETWEEN, lambda row: row[name] > BETWEEN)
+
+
+def before(name: str, member: str) -> Check:
+    return lambda w: w.filters(member, BETWEEN, lambda row: row[name] < BETWEEN)
+
+
+def status_equals(world: World) -> None:
+    status = str(world.kind.status)
+    for value in members(world.operation)["StatusEquals"].enum:
+        wanted = world.meant(lambda row, value=value: row[status] == value)
+        assert set(world.listed(StatusEquals=value)) == wanted
+
+
+def sorts(world: World) -> None:
+    of_word = {"Name": world.kind.name, "Status": world.kind.status}
+    for word in members(world.operation)["SortBy"].enum:
+        member = str(of_word.get(word, word))
+        by_identity = {row[world.identity or world.kind.arn]: row for row in world.rows}
+        for order in ("Ascending", "Descending"):
+            found = world.listed(SortBy=word, SortOrder=order)
+            values = [sort_value(by_identity[each], member) for each in found]
+            assert len(values) == len(world.rows)
+            assert values == sorted(values, reverse=order == "Descending"), (word, order)
+
+
+def sort_value(row: Row, member: str) -> Any:
+    if member == "ModelPackageName" and member not in row:
+        return f"{row['ModelPackageGroupName']}/{row['ModelPackageVersion']}"
+    return row[member]
+
+
+def orders(world: World) -> None:
+    up = world.listed(SortOrder="Ascending")
+    assert len(up) == len(world.rows)
+    assert up == world.listed(SortOrder="Descending")[::-1] != up[::-1]
+
+
+def pages(world: World) -> None:
+    size = max(2, members(world.operation)["MaxResults"].metadata.get("min", 1))
+    token: Row = {}
+    parts: list[Any] = []
+    while True:
+        answer = world.answer(MaxResults=size, **token)
+        parts.append(answer[PAGES[world.operation]["result_key"]])
+        if "NextToken" not in answer:
+            break
+        token = {"NextToken": answer["NextToken"]}
+    assert len(parts) > 1
+    assert all(len(part) == size for part in parts[:-1])
+    found = [each[world.identity or world.kind.arn] for part in parts for each in part]
+    assert len(found) == len(world.rows)
+    assert found == world.listed()
+    with pytest.raises(ClientError, match="was not given for this request"):
+        world.answer(NextToken="x" * 40)
+
+
+def of_alias(world: World) -> None:
+    world.filters("PipelineVersionAlias", "live", lambda row: row["PipelineVersionId"] == 2)
+
+
+def of_group(world: World) -> None:
+    world.filters("ModelPackageGroupName", "churn", lambda row: "ModelPackageVersion" in row)
+
+
+def of_package_type(world: World) -> None:
+    for word, versioned in (("Versioned", True), ("Unversioned", False)):
+        wanted = world.meant(lambda row, v=versioned: ("ModelPackageVersion" in row) == v)
+        assert set(world.listed(ModelPackageType=word)) == wanted
+
+
+def of_account(world: World) -> None:
+    assert len(world.listed(CrossAccountFilterOption="SameAccount")) == len(world.rows)
+    with pytest.raises(ClientError, match="CrossAccountFilterOption = 'CrossAccount'"):
+        world.listed(CrossAccountFilterOption="CrossAccount")
+
+
+def name_contains(world: World) -> None:
+    world.filters(
+        "NameContains", "ECH", lambda row: "echo" in str(row.get(world.kind.name)).lower()
+    )
+
+
+def version_contains(world: World) -> None:
+    world.filters("NameContains", "Hur", lambda row: "ModelPackageVersion" in row)
+
+
+def prefix(world: World) -> None:
+    world.filters("PipelineNamePrefix", "al", lambda row: row["PipelineName"] == "alpha")
+
+
+CHECKS: dict[str, Check] = {
+    "CreationTimeAfter": after("CreationTime", "CreationTimeAfter"),
+    "CreationTimeBefore": before("CreationTime", "CreationTimeBefore"),
+    "CreatedAfter": after("CreationTime", "CreatedAfter"),
+    "CreatedBefore": before("CreationTime", "CreatedBefore"),
+    "LastModifiedTimeAfter": after("LastModifiedTime", "LastModifiedTimeAfter"),
+    "LastModifiedTimeBefore": before("LastModifiedTime", "LastModifiedTimeBefore"),
+    "NameContains": name_contains,
+    "ListModelPackages.NameContains": version_contains,
+    "PipelineNamePrefix": prefix,
+    "StatusEquals": status_equals,
+    "SortBy": sorts,
+    "SortOrder": orders,
+    "MaxResults": pages,
+    "NextToken": pages,
+    "PipelineVersionAlias": of_alias,
+    "ModelPackageGroupName": of_group,
+    "ModelPackageType": of_package_type,
+    "ModelApprovalStatus": lambda world: world.filters(
+        "ModelApprovalStatus", "Rejected", lambda row: row["ModelApprovalStatus"] == "Rejected"
+    ),
+    "CrossAccountFilterOption": of_account,
+}
+
+
+@pytest.mark.parametrize("operation", LISTS)
+def test_each_member_of_a_list_works_or_is_refused(local: Local, operation: str) -> None:
+    world = WORLDS.get(operation, of_kind)(local, operation)
+    wrong: dict[str, str] = {}
+    for member in members(operation):
+        try:
+            check(world, member)
+        except (AssertionError, ClientError, KeyError) as problem:
+            wrong[member] = f"{type(problem).__name__}: {problem}"
+    assert wrong == {}
+
+
+def check(world: World, member: str) -> None:
+    own, general = CHECKS.get(f"{world.operation}.{member}"), CHECKS.get(member)
+    if not is_supported(world.operation, member):
+        with pytest.raises(ClientError, match=f"member '{member}' is not supported"):
+            world.answer(**{member: an_example(members(world.operation)[member])})
+    elif own or general:
+        (own or general)(world)  # type: ignore[misc]
+    else:  # what it is asked of
+        assert member in world.request, f"CHECKS has no check of {member}"
+        assert len(world.listed()) == len(world.rows)
+
+
+def is_supported(operation: str, member: str) -> bool:
+    found = operations.OPERATIONS[operation]
+    return found.supports is None or member in found.supports
+
+
+def an_example(shape: Any) -> Any:
+    if shape.enum:
+        return shape.enum[0]
+    return f"{ARN}:training-plan/x" if shape.type_name == "string" else 1
+
+
+ACCEPTORS = [
+    pytest.param(name, waiter["operation"], each, id=f"{name}-{each['state']}-{each['expected']}")
+    for name, waiter in WAITERS.items()
+    if waiter["operation"] in operations.OPERATIONS
+    for each in waiter["acceptors"]
+]
+
+
+@pytest.mark.parametrize(("waiter", "operation", "acceptor"), ACCEPTORS)
+def test_a_waiter_ends_as_it_should(
+    local: Local, sagemaker: Any, waiter: str, operation: str, acceptor: dict[str, Any]
+) -> None:
+    kind = KINDS[kind_of(operation.removeprefix("Describe"))]
+    if acceptor["matcher"] == "path":
+        assert acceptor["argument"] == kind.status
+        row = new_rows(kind, [acceptor["expected"]])[0]
+        local.plane.store.insert(kind_of(operation.removeprefix("Describe")), "thing", row)
+    wait = sagemaker.get_waiter(xform_name(waiter)).wait
+    settings = {"Delay": 1, "MaxAttempts": 1}
+    if acceptor["state"] == "success":
+        wait(**{kind.name: "thing"}, WaiterConfig=settings)
+    else:
+        with pytest.raises(WaiterError, match="terminal failure"):
+            wait(**{kind.name: "thing"}, WaiterConfig=settings)
