@@ -31,9 +31,13 @@ def test_a_dry_run_shows_requests_and_sends_none(sagemaker: Any) -> None:
 
 def test_a_request_is_sent_and_answered(sagemaker: Any) -> None:
     with Stubber(sagemaker) as stub:
-        stub.add_response("create_model", {"ModelArn": "arn:aws:sagemaker:x"}, {"ModelName": "m"})
+        stub.add_response(
+            "create_model",
+            {"ModelArn": "arn:aws:sagemaker:us-east-1:0:model/m"},
+            {"ModelName": "m"},
+        )
         answer = Requests().send(sagemaker, "create_model", ModelName="m")
-    assert answer["ModelArn"] == "arn:aws:sagemaker:x"
+    assert answer["ModelArn"] == "arn:aws:sagemaker:us-east-1:0:model/m"
 
 
 @pytest.mark.parametrize(
