@@ -14,7 +14,8 @@ ROLE = "arn:aws:iam::111122223333:role/r"
 GOOD = """
 - {service: cloudwatch, operation: put_metric_alarm, parameters: {
     AlarmName: errors, Namespace: AWS/SageMaker, MetricName: Invocation5XXErrors,
-    Statistic: Average, Period: 60, EvaluationPeriods: 2, Threshold: 0.05, ComparisonOperator: GreaterThanThreshold,
+    Statistic: Average, Period: 60, EvaluationPeriods: 2, Threshold: 0.05,
+    ComparisonOperator: GreaterThanThreshold,
     Dimensions: [{Name: EndpointName, Value: e}, {Name: VariantName, Value: production}]}}
 - {service: sagemaker, operation: create_endpoint_config, parameters: {
     EndpointConfigName: c, ProductionVariants: [
