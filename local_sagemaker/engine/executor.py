@@ -56,6 +56,7 @@ class Executor:
             if "Resource" in self._result(step):
                 self._watch(step, self._result(step)["Resource"])
         self._values = Values(plane, self._definition)
+        self._to_keep: list[Step] = []
 
     def close(self) -> None:
         """From any thread: let `run` end soon; recovery goes on from there."""
@@ -86,6 +87,7 @@ class Executor:
         self._begin_due()
         while self._begin_ready():
             pass
+        self._keep_results()
         return self._settle()
 
     # What the row says
@@ -294,6 +296,12 @@ class Executor:
         )
         log.info("step ended step=%s status=%s reason=%s", step.name, status, reason)
         if status == "Succeeded" and "CacheKey" in self._result(step):
+            self._to_keep.append(step)
+
+    def _keep_results(self) -> None:
+        """For reuse; what waits for these steps has been started first, it needs longer."""
+        while self._to_keep:
+            step = self._to_keep.pop()
             try:
                 cached_results.keep(self._plane, self._row, step, self._result(step))
             except StorageError as error:
