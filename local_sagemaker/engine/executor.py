@@ -28,7 +28,7 @@ from local_sagemaker.events import Change
 from local_sagemaker.lifecycle import transition
 from local_sagemaker.plane import Plane
 from local_sagemaker.storage import StorageError
-from local_sagemaker.store import Row
+from local_sagemaker.store import Missing, Row
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Executor:
 
     def advance(self) -> bool:
         """Do all that can be done now; True when the execution has settled."""
-        self._row = pipeline_rows.find_execution(self._plane, self._arn)
+        self._refresh()
         for step in self._active():
             if self._result(step)["StepStatus"] == "Starting":
                 self._adopt(step)
@@ -117,12 +117,21 @@ class Executor:
     def _record(self, step: Step, **members: Any) -> None:
         """Write members of one step's result; None removes one."""
 
-        def change(row: Row) -> Row:
-            result = {**row["Steps"].get(step.name, {}), **members}
-            kept = {key: value for key, value in result.items() if value is not None}
-            return {**row, "Steps": {**row["Steps"], step.name: kept}}
+        def change(result: Row) -> Row:
+            changed = {**result, **members}
+            return {key: value for key, value in changed.items() if value is not None}
 
-        self._row = self._plane.store.edit(pipeline_rows.EXECUTION, self._arn, change)
+        head, result = self._plane.store.edit_part(
+            pipeline_rows.EXECUTION, self._arn, step.name, change
+        )
+        self._row = {**head, "Steps": {**self._row["Steps"], step.name: result}}
+
+    def _refresh(self) -> None:
+        """What others may have changed of the row: all but `Steps`."""
+        head = self._plane.store.head(pipeline_rows.EXECUTION, self._arn)
+        if head is None:
+            raise Missing(f"the execution {self._arn} was deleted while it ran")
+        self._row = {**head, "Steps": self._row["Steps"]}
 
     # Waiting
 
