@@ -57,6 +57,7 @@ class Executor:
                 self._watch(step, self._result(step)["Resource"])
         self._values = Values(plane, self._definition)
         self._to_keep: list[Step] = []
+        self._asked_to_stop: set[str] = set()
 
     def close(self) -> None:
         """From any thread: let `run` end soon; recovery goes on from there."""
@@ -361,13 +362,18 @@ class Executor:
             result = self._result(step)
             if result["StepStatus"] == "Starting":
                 self._end(step, "Stopped", result.get("LastFailure", ""))
-            elif result["StepStatus"] == "Executing":
-                self._record(step, StepStatus="Stopping")
-                try:
-                    steps.stop(self._plane, step, result["Resource"])
-                except ApiError as error:
-                    # It has just ended by itself; _observe finds out how.
-                    log.info("step not stopped step=%s reason=%s", step.name, error.message)
+            elif step.name not in self._asked_to_stop:
+                self._ask_to_stop(step, result)
+
+    def _ask_to_stop(self, step: Step, result: dict[str, Any]) -> None:
+        """Once in each life of the server: the last one may have been killed before it asked."""
+        self._asked_to_stop.add(step.name)
+        self._record(step, StepStatus="Stopping")
+        try:
+            steps.stop(self._plane, step, result["Resource"])
+        except ApiError as error:
+            # It has just ended by itself; _observe finds out how. Or it was asked before.
+            log.info("step not stopped step=%s reason=%s", step.name, error.message)
 
     def _settle(self) -> bool:
         if self._active():
