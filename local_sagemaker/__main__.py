@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from local_sagemaker import config, daemon, step_commands
+from local_sagemaker.store_schema import OtherVersion
 
 EXAMPLE = """\
 example:
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     command: Command = arguments.command
     try:
         return command(arguments, home)
-    except daemon.DaemonError as cause:
+    except (daemon.DaemonError, OtherVersion) as cause:
         print(f"local_sagemaker: {cause}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -202,7 +203,12 @@ def _foreground(arguments: argparse.Namespace, home: Path) -> int:
         if arguments.s3_endpoint is None:
             beside = serve.Beside(arguments.s3_port, ministack.find_python(os.environ))
         serve.run(_config(arguments, home, os.environ), beside, lambda: tell("ready"))
-    except (serve.StartError, ministack.MiniStackError, own_images.OwnImagesError) as cause:
+    except (
+        serve.StartError,
+        ministack.MiniStackError,
+        own_images.OwnImagesError,
+        OtherVersion,
+    ) as cause:
         tell(str(cause))
         print(f"local_sagemaker: {cause}", file=sys.stderr)
         return 1

@@ -115,12 +115,22 @@ def fork_into(pids: int) -> int:
 
 def enter_workspace(isolation: Isolation, workspace: Path) -> None:
     """In a tree's first process: the workspace is /opt/ml from here on. Raises OSError."""
-    if not isolation.mounts:
-        return
-    _unshare(CLONE_NEWNS)
-    _mount(str(workspace), str(OPT_ML), "", MS_BIND | MS_REC)
-    if isolation.pids:
-        _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    own_mounts(isolation)
+    bind_workspace(isolation, workspace)
+
+
+def own_mounts(isolation: Isolation) -> None:
+    """The half of enter_workspace that needs no workspace. Raises OSError."""
+    if isolation.mounts:
+        _unshare(CLONE_NEWNS)
+        if isolation.pids:
+            _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def bind_workspace(isolation: Isolation, workspace: Path) -> None:
+    """The other half. Raises OSError."""
+    if isolation.mounts:
+        _mount(str(workspace), str(OPT_ML), "", MS_BIND | MS_REC)
 
 
 def adopt_orphans() -> None:

@@ -2,7 +2,7 @@
 loop.
 
     server --socket--> launcher --fork--> supervisor.py --fork--> program (executed)
-    server --socket--> pre-imported launcher --fork--> program, guarded (nursery.py)
+    server --socket--> pre-imported launcher --fork--> spare.py, which becomes the program
 
 The server starts two: one slim, that executes; one that imports numpy, xgboost ... once
 (`--preload`), so that the Python jobs it forks find them imported (takeover.py). The pre-imported
@@ -32,8 +32,10 @@ from pathlib import Path
 from typing import Any
 
 from local_sagemaker import isolation, supervisor, takeover
+from local_sagemaker import spare as spares
 from local_sagemaker.isolation import OPT_ML
 from local_sagemaker.nursery import Nursery
+from local_sagemaker.spare import Spare
 from local_sagemaker.supervisor import KILL, TERMINATE, Program
 
 # Libraries that would start threads while they load; the job's own sizes are set after the fork
@@ -91,6 +93,7 @@ class Launcher:
         isolation.enter(self.isolation)
         guarded = self.takes_over and self.isolation.pids
         self.nursery = Nursery(self.isolation) if guarded else None
+        self.spare: Spare | None = None
         self.trees: dict[int, Tree] = {}
         self.ended: dict[int, Ended] = {}  # by the guard that is still to end
         problem = _preload(preload) if preload else ""
@@ -131,6 +134,7 @@ class Launcher:
                     self._obey(json.loads(line))
             self._reap()
             self._lose_patience()
+            self._replenish()
 
     def _obey(self, message: dict[str, Any]) -> None:
         if message["do"] == "start":
@@ -153,7 +157,7 @@ class Launcher:
         program = self._program(message, workspace)
         log = os.open(message["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            fork = self._fork_supervised if self.nursery is None else self._fork_guarded
+            fork = self._fork_supervised if self.nursery is None else self._hand_over
             pid, control, guard = fork(program, log)
         finally:
             os.close(log)
@@ -168,19 +172,25 @@ class Launcher:
         os.close(reader)
         return pid, writer, None
 
-    def _fork_guarded(self, program: Program, log: int) -> tuple[int, int, int]:
-        assert self.nursery is not None  # noqa: S101 - the caller has looked
-        guard = self.nursery.take()
+    def _hand_over(self, program: Program, log: int) -> tuple[int, int, int]:
+        spare, self.spare = self.spare or self._new_spare(), None
         try:
-            pid = isolation.fork_into(guard.pids)
-        except OSError:
-            os.close(guard.control)
-            raise
-        finally:
-            os.close(guard.pids)
-        if pid == 0:
-            supervisor.become(program, log, self._become, self.isolation)
-        return pid, guard.control, guard.pid
+            spare.give(program, log)
+        except OSError:  # it died while it waited
+            spare.dismiss()
+            spare = self._new_spare()
+            spare.give(program, log)
+        return spare.pid, spare.guard.control, spare.guard.pid
+
+    def _new_spare(self) -> Spare:
+        assert self.nursery is not None  # noqa: S101 - the caller has looked
+        return spares.fork(self.nursery.take(), self.isolation, self._become)
+
+    def _replenish(self) -> None:
+        """While the program that was just started runs: the process for the next one."""
+        if self.nursery is not None and self.spare is None:
+            with contextlib.suppress(OSError):  # the next start asks again, and tells
+                self.spare = self._new_spare()
 
     def _program(self, message: dict[str, Any], workspace: Path) -> Program:
         env = self.base_env | message["env"]
@@ -223,7 +233,7 @@ class Launcher:
             if pid == 0:
                 return
             tree = self.trees.pop(pid, None)
-            if tree is None:  # the nursery; its socket has ended too
+            if tree is None:  # the nursery, or a spare: their sockets have ended too
                 continue
             os.close(tree.control)
             ended = Ended(tree.number, isolation.exit_code(status), *_used(usage))
@@ -245,6 +255,8 @@ class Launcher:
             _tell(tree, KILL)
         for pid in self.trees:
             os.waitpid(pid, 0)
+        if self.spare is not None:
+            self.spare.dismiss()
         if self.nursery is not None:
             self.nursery.close()
 

@@ -28,7 +28,7 @@ from local_sagemaker.events import Change
 from local_sagemaker.lifecycle import transition
 from local_sagemaker.plane import Plane
 from local_sagemaker.storage import StorageError
-from local_sagemaker.store import Row
+from local_sagemaker.store import Missing, Row
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,8 @@ class Executor:
             if "Resource" in self._result(step):
                 self._watch(step, self._result(step)["Resource"])
         self._values = Values(plane, self._definition)
+        self._to_keep: list[Step] = []
+        self._asked_to_stop: set[str] = set()
 
     def close(self) -> None:
         """From any thread: let `run` end soon; recovery goes on from there."""
@@ -74,7 +76,7 @@ class Executor:
 
     def advance(self) -> bool:
         """Do all that can be done now; True when the execution has settled."""
-        self._row = pipeline_rows.find_execution(self._plane, self._arn)
+        self._refresh()
         for step in self._active():
             if self._result(step)["StepStatus"] == "Starting":
                 self._adopt(step)
@@ -86,6 +88,7 @@ class Executor:
         self._begin_due()
         while self._begin_ready():
             pass
+        self._keep_results()
         return self._settle()
 
     # What the row says
@@ -115,12 +118,21 @@ class Executor:
     def _record(self, step: Step, **members: Any) -> None:
         """Write members of one step's result; None removes one."""
 
-        def change(row: Row) -> Row:
-            result = {**row["Steps"].get(step.name, {}), **members}
-            kept = {key: value for key, value in result.items() if value is not None}
-            return {**row, "Steps": {**row["Steps"], step.name: kept}}
+        def change(result: Row) -> Row:
+            changed = {**result, **members}
+            return {key: value for key, value in changed.items() if value is not None}
 
-        self._row = self._plane.store.edit(pipeline_rows.EXECUTION, self._arn, change)
+        head, result = self._plane.store.edit_part(
+            pipeline_rows.EXECUTION, self._arn, step.name, change
+        )
+        self._row = {**head, "Steps": {**self._row["Steps"], step.name: result}}
+
+    def _refresh(self) -> None:
+        """What others may have changed of the row: all but `Steps`."""
+        head = self._plane.store.head(pipeline_rows.EXECUTION, self._arn)
+        if head is None:
+            raise Missing(f"the execution {self._arn} was deleted while it ran")
+        self._row = {**head, "Steps": self._row["Steps"]}
 
     # Waiting
 
@@ -294,6 +306,12 @@ class Executor:
         )
         log.info("step ended step=%s status=%s reason=%s", step.name, status, reason)
         if status == "Succeeded" and "CacheKey" in self._result(step):
+            self._to_keep.append(step)
+
+    def _keep_results(self) -> None:
+        """For reuse; what waits for these steps has been started first, it needs longer."""
+        while self._to_keep:
+            step = self._to_keep.pop()
             try:
                 cached_results.keep(self._plane, self._row, step, self._result(step))
             except StorageError as error:
@@ -344,13 +362,18 @@ class Executor:
             result = self._result(step)
             if result["StepStatus"] == "Starting":
                 self._end(step, "Stopped", result.get("LastFailure", ""))
-            elif result["StepStatus"] == "Executing":
-                self._record(step, StepStatus="Stopping")
-                try:
-                    steps.stop(self._plane, step, result["Resource"])
-                except ApiError as error:
-                    # It has just ended by itself; _observe finds out how.
-                    log.info("step not stopped step=%s reason=%s", step.name, error.message)
+            elif step.name not in self._asked_to_stop:
+                self._ask_to_stop(step, result)
+
+    def _ask_to_stop(self, step: Step, result: dict[str, Any]) -> None:
+        """Once in each life of the server: the last one may have been killed before it asked."""
+        self._asked_to_stop.add(step.name)
+        self._record(step, StepStatus="Stopping")
+        try:
+            steps.stop(self._plane, step, result["Resource"])
+        except ApiError as error:
+            # It has just ended by itself; _observe finds out how. Or it was asked before.
+            log.info("step not stopped step=%s reason=%s", step.name, error.message)
 
     def _settle(self) -> bool:
         if self._active():

@@ -67,6 +67,7 @@ class Running:
 
     stop: threading.Event = field(default_factory=threading.Event)
     processes: list[Process] = field(default_factory=list)
+    cluster: list[Host] = field(default_factory=list)
     future: Future[None] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -132,12 +133,16 @@ def join(plane: Plane) -> None:
 
 
 def recover(plane: Plane) -> None:
-    """At boot: no job of the last server runs. Those without an end are Failed (or Stopped)."""
+    """At boot: no job of the last server runs. Those without an end are Failed (or Stopped), and
+    what its jobs had not cleared away is.
+    """
     for job in JOB_TYPES.values():
         status = lifecycle.TABLES[job.kind].member
         for row in plane.store.rows(job.kind):
             if row[status] in ("InProgress", "Stopping"):
                 _interrupted(plane, job, row[name_member(job)], row[status])
+        for root in hosts.left_behind(plane.config.home, job.kind):
+            workspace.clear(root)
 
 
 def _interrupted(plane: Plane, job: JobKind, name: str, status: str) -> None:
@@ -145,8 +150,6 @@ def _interrupted(plane: Plane, job: JobKind, name: str, status: str) -> None:
         _finish(plane, job, name, Outcome(STOPPED), {})
     else:
         _finish(plane, job, name, Outcome(FAILED), {"FailureReason": INTERRUPTED})
-    for root in hosts.left_behind(plane.config.home, job.kind, name):
-        workspace.clear(root)
 
 
 def _pool(plane: Plane) -> Pool:
@@ -163,7 +166,18 @@ def _submit(plane: Plane, kind: str, name: str) -> None:
 
 
 def _run(plane: Plane, job: JobType | DrivenJob, name: str, running: Running) -> None:
-    """The whole life of a job, in its slot; every way out of it ends in a status."""
+    """The whole life of a job, in its slot; every way out of it ends in a status.
+
+    Nobody who waits for that status waits for the workspace to be cleared.
+    """
+    try:
+        _live(plane, job, name, running)
+    finally:
+        for host in running.cluster:
+            workspace.clear(host.root)
+
+
+def _live(plane: Plane, job: JobType | DrivenJob, name: str, running: Running) -> None:
     try:
         outcome, members = _carry_out(plane, job, name, running)
     except JobFailure as failure:
@@ -186,6 +200,7 @@ def _carry_out(
     if isinstance(job, DrivenJob):
         return job.drive(plane, row, running)
     cluster = hosts.create(plane.config.home, job.kind, name, job.instance_count(row))
+    running.cluster = cluster
     streams = _open_streams(plane, job, name, cluster)
     try:
         with _Translated("download"):
@@ -204,8 +219,6 @@ def _carry_out(
     finally:
         for stream in streams:
             shipping.of(plane).finish(stream)
-        for host in cluster:
-            workspace.clear(host.root)
 
 
 def _open_streams(
