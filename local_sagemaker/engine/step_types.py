@@ -213,6 +213,7 @@ STEP_TYPES: dict[str, StepType] = {
         ),
         StepType("Condition"),
         StepType("Fail"),
+        StepType("ForEach"),
         StepType(
             "EndpointConfig",
             _resource("endpoint-config", "EndpointConfig", "missing"),
