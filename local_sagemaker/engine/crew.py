@@ -104,7 +104,7 @@ class Crew:
             return sum(each.alive for each in self._instances)
 
     @contextmanager
-    def taken(self, target: str | None) -> Iterator[list[Hop]]:
+    def taken(self, target: str | None, strategy: str | None = None) -> Iterator[list[Hop]]:
         """The way through an instance, which is kept until the request is over. Raises
         RoutingError; RetiredError when somebody else serves now.
         """
@@ -112,7 +112,8 @@ class Crew:
         with self._lock:
             if self._retired.is_set():
                 raise RetiredError(self.post.described)
-            instance = self._choose([each for each in self._instances if each.serves(hostname)])
+            living = [each for each in self._instances if each.serves(hostname)]
+            instance = self._choose(living, strategy)
             instance.under_way += 1
             hops = instance.hops(hostname)
         try:
@@ -130,7 +131,7 @@ class Crew:
             instances, self._instances = self._instances, []
         self._release(instances)
 
-    def _choose(self, living: list[Instance]) -> Instance:
+    def _choose(self, living: list[Instance], strategy: str | None) -> Instance:
         if not living:
             raise RoutingError(
                 "ServiceUnavailable",
@@ -138,7 +139,7 @@ class Crew:
                 f"No instance of {self.post.described} is healthy; a new one is being started. "
                 "Try again.",
             )
-        if self.plan.get("Routing") == LEAST_OUTSTANDING:
+        if strategy == LEAST_OUTSTANDING:
             fewest = min(each.under_way for each in living)
             living = [each for each in living if each.under_way == fewest]
         return living[int(self._dice.roll() * len(living))]

@@ -26,6 +26,12 @@ class Variant:
     weight: float
     crew: Crew
 
+    @property
+    def strategy(self) -> str | None:
+        """How a request is given to one of its instances."""
+        routing: str | None = self.crew.plan.get("RoutingConfig", {}).get("RoutingStrategy")
+        return routing
+
 
 class Fleet:
     """All model servers of one endpoint under one config. Any thread may route through it."""
@@ -59,6 +65,11 @@ class Fleet:
         with self._lock:
             variant.weight = weight
             variant.crew.plan |= {"Weight": weight}
+
+    @property
+    def for_components(self) -> bool:
+        """Do inference components bring the models?"""
+        return not any(each.crew.plan["Containers"] for each in self._variants)
 
     def counts(self) -> dict[str, int]:
         """How many instances of each variant answer."""

@@ -15,12 +15,13 @@ import logging
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import live, variants
-from local_sagemaker.engine.crew import RetiredError
-from local_sagemaker.engine.fleet import FOLDER, Fleet
+from local_sagemaker.engine import components, live, variants
+from local_sagemaker.engine.crew import Crew, RetiredError
+from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
 from local_sagemaker.engine.live import Live, row_of
 from local_sagemaker.engine.model_servers import InstanceError
 from local_sagemaker.engine.routing import (
@@ -42,12 +43,30 @@ LOG_GROUP = "/aws/sagemaker/Endpoints"
 UNSUPPORTED_HEADERS = {
     "X-Amzn-SageMaker-Target-Model": "TargetModel",
     "X-Amzn-SageMaker-Enable-Explanations": "EnableExplanations",
-    "X-Amzn-SageMaker-Inference-Component": "InferenceComponentName",
     "X-Amzn-SageMaker-Session-Id": "SessionId",
 }
 
 
+COMPONENT = "X-Amzn-SageMaker-Inference-Component"
+COMPONENT_NEEDED = (
+    "Inference Component Name header is required for endpoints to which you plan to deploy "
+    "inference components. Please include Inference Component Name header or consider using "
+    "SageMaker models."
+)
+COMPONENT_NOT_ALLOWED = (
+    "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy "
+    "inference components. Please remove the Inference Component Name header and try again."
+)
 FLEETS: Live[Fleet] = Live()
+
+
+@dataclass(frozen=True)
+class Way:
+    """Where an invocation goes."""
+
+    variant: Variant
+    crew: Crew
+    log_group: str
 
 
 def start_endpoint(plane: Plane, name: str) -> None:
@@ -85,13 +104,37 @@ def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> 
     """One InvokeEndpoint: status, headers, body of the model's answer. Raises RoutingError."""
     _check_request(headers, body)
     while True:
-        variant = _fleet(plane, name).choose(headers.get(TARGET_VARIANT))
-        target = Target(
-            f"{LOG_GROUP}/{name}", variant.name, plane.config.account, plane.config.region
-        )
-        # An update may come between the choice and the taking: then the next fleet is asked.
-        with suppress(RetiredError), variant.crew.taken(headers.get(TARGET_CONTAINER)) as hops:
+        way = _way(plane, name, headers)
+        config = plane.config
+        target = Target(way.log_group, way.variant.name, config.account, config.region)
+        # An update may come between the choice and the taking: then whoever serves next is asked.
+        with (
+            suppress(RetiredError),
+            way.crew.taken(headers.get(TARGET_CONTAINER), way.variant.strategy) as hops,
+        ):
             return forward(hops, target, headers, body)
+
+
+def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
+    """Who answers an invocation: a variant, or on an endpoint without models of its own an
+    inference component. Raises RoutingError.
+    """
+    fleet = _fleet(plane, name)
+    component, wanted = headers.get(COMPONENT), headers.get(TARGET_VARIANT)
+    if fleet.for_components and component is None:
+        said, code = COMPONENT_NEEDED, {"ErrorCode": "INFERENCE_COMPONENT_NAME_MISSING"}
+        raise RoutingError("ValidationError", 400, said, **code)
+    if component is None:
+        variant = fleet.choose(wanted)
+        return Way(variant, variant.crew, f"{LOG_GROUP}/{name}")
+    if not fleet.for_components:
+        raise RoutingError("ValidationError", 400, COMPONENT_NOT_ALLOWED)
+    crew = components.serving(plane, name, component)
+    host = crew.plan["VariantName"]
+    if wanted not in (None, host):
+        said = f"Inference component {component} is on variant {host}, not on {wanted}."
+        raise RoutingError("ValidationError", 400, said)
+    return Way(fleet.choose(host), crew, f"{components.LOG_GROUP}/{component}")
 
 
 def recover(plane: Plane) -> None:

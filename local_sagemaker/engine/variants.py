@@ -18,11 +18,14 @@ from local_sagemaker.plane import Plane
 
 Row = dict[str, Any]
 # one a variant: VariantName, Weight, Count, Containers (each: Hostname, Image, ModelDataUrl,
-# Environment), HealthSeconds, ResolutionTime
+# Environment; none where inference components bring the models), HealthSeconds, ResolutionTime, and
+# what is DESCRIBED
 Plan = list[Row]
 CONTAINERS = "LocalContainers"  # a model row's member of ours, see containers()
 # AWS gives containers four minutes or more; on one machine a model that needs a minute is stuck.
 HEALTH_SECONDS = 60
+# Members of a variant that a plan keeps as they are, and DescribeEndpoint shows.
+DESCRIBED = ("RoutingConfig", "ManagedInstanceScaling")
 
 
 def config_row(plane: Plane, name: str) -> Row:
@@ -116,14 +119,8 @@ def summaries(planned: Plan, counts: dict[str, int]) -> list[Row]:
     return [
         {
             "VariantName": each["VariantName"],
-            "DeployedImages": [
-                {
-                    "SpecifiedImage": container["Image"],
-                    "ResolvedImage": container["Image"],
-                    "ResolutionTime": each["ResolutionTime"],
-                }
-                for container in each["Containers"]
-            ],
+            **({"DeployedImages": deployed_images(each)} if each["Containers"] else {}),
+            **{member: each[member] for member in DESCRIBED if member in each},
             "CurrentWeight": each["Weight"],
             "DesiredWeight": each["Weight"],
             "CurrentInstanceCount": counts.get(each["VariantName"], 0),
@@ -133,12 +130,30 @@ def summaries(planned: Plan, counts: dict[str, int]) -> list[Row]:
     ]
 
 
+def deployed_images(planned: Row) -> list[Row]:
+    """What a variant or a component runs, as Describe shows it."""
+    return [
+        {
+            "SpecifiedImage": each["Image"],
+            "ResolvedImage": each["Image"],
+            "ResolutionTime": planned["ResolutionTime"],
+        }
+        for each in planned["Containers"]
+    ]
+
+
+def runs(plane: Plane, model: str) -> Row:
+    """What a plan says of a model: its containers."""
+    return {"Containers": model_row(plane, model)[CONTAINERS]}
+
+
 def _variant(plane: Plane, variant: Row) -> Row:
     return {
         "VariantName": variant["VariantName"],
         "Weight": variant.get("InitialVariantWeight", 1.0),
         "Count": variant.get("InitialInstanceCount", 1),
-        "Containers": model_row(plane, variant["ModelName"])[CONTAINERS],
+        **(runs(plane, variant["ModelName"]) if "ModelName" in variant else {"Containers": []}),
         "HealthSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS),
         "ResolutionTime": plane.clock.now(),
+        **{member: variant[member] for member in DESCRIBED if member in variant},
     }
