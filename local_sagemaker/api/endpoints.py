@@ -83,7 +83,7 @@ def update_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     now = plane.clock.now()
     pending = {
         "EndpointConfigName": config["EndpointConfigName"],
-        "ProductionVariants": variants.summaries(planned, {}, now),
+        "ProductionVariants": variants.summaries(planned, {}),
         "StartTime": now,
     }
     _start_update(plane, row, planned, PendingDeploymentSummary=pending)

@@ -64,7 +64,7 @@ def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any
         "CreationTime": now,
         "LastModifiedTime": now,
         # The job goes on when its model is deleted meanwhile, as an endpoint does.
-        variants.CONTAINER: model[variants.CONTAINER],
+        variants.CONTAINERS: model[variants.CONTAINERS],
     }
     try:
         plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))

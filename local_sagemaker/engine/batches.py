@@ -20,9 +20,9 @@ from pathlib import Path
 
 from local_sagemaker import storage
 from local_sagemaker.engine import joining, splitting
-from local_sagemaker.engine.fleet import Instance
 from local_sagemaker.engine.job_type import JobFailure
 from local_sagemaker.engine.joining import RecordError
+from local_sagemaker.engine.model_servers import ModelServer
 from local_sagemaker.engine.routing import Connections, ModelGoneError, ModelTimeoutError
 from local_sagemaker.engine.splitting import Batch, RecordTooLargeError
 from local_sagemaker.plane import Plane
@@ -53,7 +53,7 @@ class Work:
     retries: int
     source: str
     target: str
-    instance: Instance
+    instance: ModelServer
     connections: Connections
     stop: threading.Event
     spool: Path

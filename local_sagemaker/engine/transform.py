@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from local_sagemaker import storage
-from local_sagemaker.engine import batches, fleet, hosts, joining, shipping, variants, workspace
+from local_sagemaker.engine import (
+    batches,
+    hosts,
+    joining,
+    model_servers,
+    shipping,
+    variants,
+    workspace,
+)
 from local_sagemaker.engine.job_type import (
     COMPLETED,
     FAILED,
@@ -76,7 +84,7 @@ def drive(plane: Plane, row: Row, running: Running) -> tuple[Outcome, Row]:
             return _with_server(plane, row, objects, root, running)
         except StorageError as problem:
             raise JobFailure(f"ClientError: {problem}"[:1024]) from problem
-        except fleet.InstanceError as problem:
+        except model_servers.InstanceError as problem:
             raise JobFailure(f"AlgorithmError: {problem}"[:1024]) from problem
     except JobFailure:
         if running.stop.is_set():  # its server was ended for this
@@ -94,7 +102,12 @@ def _with_server(
     timeout, _ = _client(row)
     connections = Connections(instance.port, timeout)
     try:
-        fleet.wait_until_healthy(instance, variants.HEALTH_SECONDS, running.stop, "the model of")
+        model_servers.wait_until_healthy(
+            instance,
+            variants.HEALTH_SECONDS,
+            running.stop,
+            "The primary container for the model of",
+        )
         _note_start(plane, row)
         work = _work(plane, row, root, instance, connections, running)
         failures = batches.transform(work, objects)
@@ -107,17 +120,13 @@ def _with_server(
         connections.close()
 
 
-def _started(plane: Plane, row: Row, root: Path, running: Running) -> fleet.Instance:
+def _started(plane: Plane, row: Row, root: Path, running: Running) -> model_servers.ModelServer:
     name = row["TransformJobName"]
     log = workspace.log_file(plane.config.home, KIND, name)
-    place = fleet.Place(f"{KIND}/{name}", root, log, short_lived=True)
-    runs = row[variants.CONTAINER]
-    planned = {
-        "Image": runs["Image"],
-        "ModelDataUrl": runs.get("ModelDataUrl"),
-        "Environment": {**runs.get("Environment", {}), **environment(row)},
-    }
-    instance = fleet.start_in(plane, place, planned)
+    place = model_servers.Place(f"{KIND}/{name}", root, log, short_lived=True)
+    (runs,) = row[variants.CONTAINERS]
+    planned = {**runs, "Environment": {**runs["Environment"], **environment(row)}}
+    instance = model_servers.start_in(plane, place, planned)
     with running.lock:  # from here on a stop ends the server itself
         running.processes.append(instance.process)
     return instance
@@ -138,7 +147,7 @@ def _work(
     plane: Plane,
     row: Row,
     root: Path,
-    instance: fleet.Instance,
+    instance: model_servers.ModelServer,
     connections: Connections,
     running: Running,
 ) -> batches.Work:
