@@ -13,7 +13,7 @@ from typing import Any
 from local_sagemaker import images, operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
-from local_sagemaker.engine import jobs, lambdas, pipelines, services, serving, tuning
+from local_sagemaker.engine import components, jobs, lambdas, pipelines, services, serving, tuning
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
 from local_sagemaker.processes import Processes
@@ -23,6 +23,7 @@ from local_sagemaker.store import Store
 API = (
     "endpoint_configs",
     "endpoints",
+    "inference_components",
     "model_package_groups",
     "model_packages",
     "models",
@@ -67,15 +68,14 @@ def build(config: Config, clock: Clock | None = None) -> Plane:
 
 
 def recover(plane: Plane) -> None:
-    """After a start: jobs of the last server are ended first, since pipelines and endpoints look at
-    them.
-    """
+    """After a start: pipelines are last, since they look at all the others, and start new ones."""
     operations.forget_old_tokens(plane)
     jobs.recover(plane)
     tuning.recover(plane)
     lambdas.recover(plane)
-    pipelines.recover(plane)
     serving.recover(plane)
+    components.recover(plane)
+    pipelines.recover(plane)
 
 
 def shut_down(plane: Plane) -> None:

@@ -32,13 +32,19 @@ SORT_KEYS = {
         "Environment",
         "TransformInput.DataSource.S3DataSource.S3Uri",
         "TransformInput.ContentType",
+        "TransformInput.CompressionType",
+        "TransformInput.SplitType",
         "TransformOutput.S3OutputPath",
         "TransformOutput.Accept",
         "TransformOutput.AssembleWith",
+        "TransformResources.InstanceCount",
+        "DataCaptureConfig.DestinationS3Uri",
+        "DataCaptureConfig.GenerateInferenceId",
         "DataProcessing",
         "Tags",
     ),
     kept=(
+        "DataCaptureConfig.KmsKeyId",
         "ExperimentConfig",
         "TransformOutput.KmsKeyId",
         "TransformResources.InstanceType",
@@ -46,10 +52,7 @@ SORT_KEYS = {
         "TransformResources.VolumeKmsKeyId",
     ),
     only={
-        "TransformInput.CompressionType": ("None",),
-        "TransformInput.DataSource.S3DataSource.S3DataType": ("S3Prefix",),
-        "TransformInput.SplitType": ("None", "Line"),
-        "TransformResources.InstanceCount": (1,),
+        "TransformInput.DataSource.S3DataSource.S3DataType": ("S3Prefix", "ManifestFile"),
     },
 )
 def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any
         "CreationTime": now,
         "LastModifiedTime": now,
         # The job goes on when its model is deleted meanwhile, as an endpoint does.
-        variants.CONTAINER: model[variants.CONTAINER],
+        variants.CONTAINERS: model[variants.CONTAINERS],
     }
     try:
         plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))

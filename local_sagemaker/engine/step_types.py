@@ -233,6 +233,18 @@ STEP_TYPES: dict[str, StepType] = {
             "Endpoint",
             cache=(),
         ),
+        StepType(
+            "InferenceComponent",
+            _resource(
+                "inference-component",
+                "InferenceComponent",
+                "missing",
+                status_member="InferenceComponentStatus",
+                outcomes={"InService": "Succeeded", "Failed": "Failed", "Deleting": "Failed"},
+                also_calls=("UpdateInferenceComponent",),
+            ),
+            "InferenceComponent",
+        ),
     )
 }
 
