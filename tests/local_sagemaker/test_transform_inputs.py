@@ -216,7 +216,7 @@ def test_an_object_that_is_not_what_its_split_type_says_is_named(
 
 
 @pytest.mark.parametrize("split", splitting.BINARY)
-def test_a_binary_record_that_is_too_large_is_not_read(split: str) -> None:
+def test_a_binary_record_that_is_too_large_is_named(split: str) -> None:
     content = frame(0, b"x" * 50) if split == "RecordIO" else tf_frame(b"x" * 50)
     with pytest.raises(splitting.RecordTooLargeError, match="record 1 is larger"):
         list(splitting.records(io.BytesIO(content), split, 10))
