@@ -60,7 +60,7 @@ CONFIG = "HyperParameterTuningJobConfig"
 def create_hyper_parameter_tuning_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     name, now = request["HyperParameterTuningJobName"], plane.clock.now()
     tuning_check.check(request)
-    _check_child(request)
+    _check_child(plane, request)
     seed = request[CONFIG].get("RandomSeed")
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
@@ -121,11 +121,11 @@ def list_training_jobs_for_hyper_parameter_tuning_job(
     return {"TrainingJobSummaries": rows, "NextToken": token}
 
 
-def _check_child(request: dict[str, Any]) -> None:
+def _check_child(plane: Plane, request: dict[str, Any]) -> None:
     """A training job of it must be one that CreateTrainingJob takes, without a number tried yet."""
     name = tuning.child_name(request["HyperParameterTuningJobName"], 1, "0" * 8)
     _, child = check("CreateTrainingJob", tuning.child_request(request, name, {}))
-    tuning_check.check_child(child, tuning_rows.objective(request)["MetricName"])
+    tuning_check.check_child(plane, child, tuning_rows.objective(request)["MetricName"])
 
 
 def _existing(plane: Plane, name: str) -> dict[str, Any]:

@@ -359,7 +359,7 @@ def _place_model(plane: Plane, uri: str | None, workspace: Path) -> None:
 
 
 def _start_process(plane: Plane, place: Place, planned: Row) -> Instance:
-    image = images.resolve(planned["Image"])
+    image = images.resolve(planned["Image"], plane.own_images)
     port = free_port()
     workspace, path = place.workspace, place.log
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -274,7 +274,7 @@ def _execute(
 
 
 def _specs(plane: Plane, job: JobType, row: Row, cluster: list[Host]) -> list[ProcessSpec]:
-    image = images.resolve(job.image_uri(row))
+    image = images.resolve(job.image_uri(row), plane.own_images)
     home = plane.config.home
     notes = [*image.notes, *job.notes(row), *([SEVERAL_HOSTS] if len(cluster) > 1 else [])]
     base = base_environment(plane, len(cluster))

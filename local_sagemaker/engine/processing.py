@@ -38,9 +38,9 @@ CONFIGURED = (
 )
 
 
-def check(request: Row) -> None:
+def check(plane: Plane, request: Row) -> None:
     """What the model cannot say of a CreateProcessingJob request; raises ApiError."""
-    images.resolve(request["AppSpecification"]["ImageUri"])
+    command(request, images.resolve(request["AppSpecification"]["ImageUri"], plane.own_images))
     for each in request.get("ProcessingInputs", ()):
         if "S3Input" not in each:
             raise validation(f"ProcessingInputs {each['InputName']!r}: give S3Input")
@@ -79,7 +79,8 @@ def lay_out(plane: Plane, row: Row, root: Path, host: str) -> None:
 def command(row: Row, image: images.Image) -> list[str]:
     """Docker's rules: an entry point replaces the image's, arguments alone go to the image's."""
     application = row["AppSpecification"]
-    entry = application.get("ContainerEntrypoint") or image.process_command()
+    given = application.get("ContainerEntrypoint")
+    entry = image.entrypoint(given) if given else image.process_command()
     return [*entry, *application.get("ContainerArguments", ())]
 
 

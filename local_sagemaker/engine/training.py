@@ -33,14 +33,15 @@ MESSAGES = {
 }
 
 
-def check(request: Row) -> None:
+def check(plane: Plane, request: Row) -> None:
     """What the model cannot say of a CreateTrainingJob request; raises ApiError."""
     for member in ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition"):
         if member not in request:
             raise validation(f"{member} is required: serverless training jobs are not supported")
     if "TrainingImage" not in request["AlgorithmSpecification"]:
         raise validation("AlgorithmSpecification.TrainingImage is required")
-    command(request, images.resolve(request["AlgorithmSpecification"]["TrainingImage"]))
+    image_uri = request["AlgorithmSpecification"]["TrainingImage"]
+    command(request, images.resolve(image_uri, plane.own_images))
     metrics.check(_definitions(request))
     if not f"{_checkpoints(request)}/".startswith("/opt/ml/") or ".." in _checkpoints(request):
         raise validation(
@@ -103,16 +104,16 @@ def command(row: Row, image: images.Image) -> list[str]:
     algorithm = row["AlgorithmSpecification"]
     arguments = algorithm.get("ContainerArguments", [])
     if algorithm.get("ContainerEntrypoint"):
-        return [*algorithm["ContainerEntrypoint"], *arguments]
+        return [*image.entrypoint(algorithm["ContainerEntrypoint"]), *arguments]
     return [*image.train_command(script=_is_script_mode(row)), *arguments]
 
 
-def algorithm_metrics(request: Row) -> Row:
+def algorithm_metrics(plane: Plane, request: Row) -> Row:
     """The metric definitions that come with the image's own algorithm, after those of the request;
     {} where a program of the user's runs.
     """
     algorithm = request["AlgorithmSpecification"]
-    image = images.resolve(algorithm["TrainingImage"])
+    image = images.resolve(algorithm["TrainingImage"], plane.own_images)
     if algorithm.get("ContainerEntrypoint") or _is_script_mode(request) or not image.metrics:
         return {}
     names = {each["Name"] for each in _definitions(request)}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from local_sagemaker.engine import search, training, tuning_stops
 from local_sagemaker.engine.search import CATEGORICAL, Range
 from local_sagemaker.errors import validation
+from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
 MOST_JOBS = {"Random": 10_000}
@@ -32,10 +33,10 @@ def check(request: Row) -> None:
         BY_STRATEGY[config["Strategy"]](request, ranges)
 
 
-def check_child(request: Row, metric: str) -> None:
+def check_child(plane: Plane, request: Row, metric: str) -> None:
     """Can a training job of it run, and will it tell the objective?"""
-    training.check(request)
-    own = training.algorithm_metrics(request) or request
+    training.check(plane, request)
+    own = training.algorithm_metrics(plane, request) or request
     names = [each["Name"] for each in own["AlgorithmSpecification"].get("MetricDefinitions", ())]
     if metric not in names:
         raise validation(

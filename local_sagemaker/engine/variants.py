@@ -55,7 +55,7 @@ def container(plane: Plane, primary: Row) -> Row:
     if "ModelPackageName" in primary:
         runs = packaged(plane, primary["ModelPackageName"])
         runs["Environment"] = runs.get("Environment", {}) | primary.get("Environment", {})
-    images.resolve(runs["Image"]).serve_command()
+    images.resolve(runs["Image"], plane.own_images).serve_command()
     _check_artifact(runs.get("ModelDataUrl"))
     return runs
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from local_sagemaker import images
 from local_sagemaker.own_images import OwnImagesError, load
 from tests.local_sagemaker import test_processing_jobs as processing
 from tests.local_sagemaker import test_training_jobs as training
@@ -29,12 +28,11 @@ my-team/tool:
 
 
 @pytest.fixture
-def own(start: Callable[..., Any], tmp_path: Path) -> Iterator[Any]:
-    home = tmp_path / "home"
+def own(start: Callable[..., Any], tmp_path: Path) -> Any:
+    home = tmp_path / "own"
     home.mkdir()
     (home / "images.yaml").write_text(FILE)
-    yield start(home, slots=1)
-    images.use({})
+    return start(home, slots=1)
 
 
 def trained(own: Any, uri: str, **algorithm: Any) -> bytes:
@@ -65,10 +63,20 @@ def test_a_processing_job_gives_its_arguments_to_the_images_command(own: Any) ->
 
 def test_a_command_that_the_file_does_not_give_is_named(own: Any) -> None:
     application = {"ImageUri": f"{REGISTRY}/churn-trainer:1"}
-    own.client().create_processing_job(**processing.request(own, "", AppSpecification=application))
-    reason = own.until("processing-job", "job")["FailureReason"]
-    assert "'churn-trainer' cannot process here" in reason
-    assert "images.yaml gives it no process command" in reason
+    wanted = processing.request(own, "", AppSpecification=application)
+    with pytest.raises(ClientError, match="'churn-trainer' cannot process here") as refused:
+        own.client().create_processing_job(**wanted)
+    assert "images.yaml gives it no process command" in str(refused.value)
+
+
+def test_the_images_of_one_server_are_not_anothers(own: Any, local: Any, sagemaker: Any) -> None:
+    wanted = training.request(local, "")
+    wanted["AlgorithmSpecification"] = {
+        "TrainingImage": f"{REGISTRY}/churn-trainer:2",
+        "TrainingInputMode": "File",
+    }
+    with pytest.raises(ClientError, match="'churn-trainer' is not in the table of images"):
+        sagemaker.create_training_job(**wanted)
 
 
 def test_an_unknown_image_says_how_to_map_it(local: Any, sagemaker: Any) -> None:
