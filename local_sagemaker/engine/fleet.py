@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import shutil
 import socket
-import tarfile
 import threading
 import time
 from contextlib import closing, suppress
@@ -24,6 +23,8 @@ from typing import Any
 
 from local_sagemaker import images
 from local_sagemaker.config import client_environment
+from local_sagemaker.containers import archives
+from local_sagemaker.containers.archives import ArchiveError
 from local_sagemaker.engine.routing import (
     LOOPBACK,
     Connections,
@@ -295,7 +296,7 @@ def start_in(plane: Plane, place: Place, planned: Row) -> Instance:
     try:
         _place_model(plane, planned["ModelDataUrl"], place.workspace)
         return _start_process(plane, place, planned)
-    except (StorageError, OSError, tarfile.TarError, ProcessStartError) as problem:
+    except (StorageError, OSError, ArchiveError, ProcessStartError) as problem:
         raise InstanceError(str(problem)) from problem
 
 
@@ -353,8 +354,7 @@ def _place_model(plane: Plane, uri: str | None, workspace: Path) -> None:
         raise InstanceError(
             f"ModelDataUrl {uri} does not exist; is the training output still there?"
         )
-    with tarfile.open(artifact, "r:gz") as archive:
-        archive.extractall(model, filter="data")
+    archives.unpack(artifact, model, plane.config.archive_limits)
     shutil.rmtree(fetched)
 
 

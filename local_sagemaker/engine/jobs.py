@@ -312,6 +312,7 @@ def base_environment(plane: Plane, instances: int = 1) -> dict[str, str]:
     threads = str(max(1, (os.cpu_count() or 1) // plane.config.slots // instances))
     return {
         **config.client_environment(plane.config),
+        **plane.config.archive_limits.variables(),
         "SM_NUM_CPUS": threads,
         "OMP_NUM_THREADS": threads,
         "PYTHONUNBUFFERED": "1",
