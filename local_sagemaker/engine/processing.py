@@ -14,7 +14,6 @@ from local_sagemaker import images
 from local_sagemaker.engine import hosts, workspace
 from local_sagemaker.engine.job_type import (
     FAILED,
-    NO_ISOLATION,
     Input,
     JobFailure,
     JobType,
@@ -84,8 +83,8 @@ def command(row: Row, image: images.Image) -> list[str]:
     return [*entry, *application.get("ContainerArguments", ())]
 
 
-def notes(row: Row) -> list[str]:
-    return [NO_ISOLATION] if row.get("NetworkConfig", {}).get("EnableNetworkIsolation") else []
+def isolated(row: Row) -> bool:
+    return bool(row.get("NetworkConfig", {}).get("EnableNetworkIsolation"))
 
 
 def environment(row: Row) -> Mapping[str, str]:
@@ -175,7 +174,7 @@ JOB = JobType(
     image_uri=lambda row: str(row["AppSpecification"]["ImageUri"]),
     inputs=inputs,
     lay_out=lay_out,
-    notes=notes,
+    isolated=isolated,
     command=command,
     environment=environment,
     instance_count=_instance_count,

@@ -85,6 +85,7 @@ def specification(plane: Plane, job: JobType, row: Row, root: Path) -> ProcessSp
         log,
         preimported=False,
         path=overlays.path(home),
+        network=not job.isolated(row),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local_sagemaker import images
 from local_sagemaker.engine import hosts, metrics, workspace
-from local_sagemaker.engine.job_type import FAILED, NO_ISOLATION, TIMED_OUT, Input, JobType, Outcome
+from local_sagemaker.engine.job_type import FAILED, TIMED_OUT, Input, JobType, Outcome
 from local_sagemaker.errors import validation
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
@@ -127,8 +127,8 @@ def _is_script_mode(row: Row) -> bool:
     return "sagemaker_program" in given or "SAGEMAKER_PROGRAM" in given
 
 
-def notes(row: Row) -> list[str]:
-    return [NO_ISOLATION] if row.get("EnableNetworkIsolation") else []
+def isolated(row: Row) -> bool:
+    return bool(row.get("EnableNetworkIsolation"))
 
 
 def environment(row: Row) -> Mapping[str, str]:
@@ -273,7 +273,7 @@ JOB = JobType(
     image_uri=lambda row: str(row["AlgorithmSpecification"]["TrainingImage"]),
     inputs=inputs,
     lay_out=lay_out,
-    notes=notes,
+    isolated=isolated,
     command=command,
     environment=environment,
     instance_count=_instance_count,
