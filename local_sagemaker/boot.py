@@ -10,7 +10,7 @@ import functools
 import importlib
 from typing import Any
 
-from local_sagemaker import images, operations, overlays, own_images
+from local_sagemaker import operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
 from local_sagemaker.engine import components, jobs, lambdas, pipelines, services, serving, tuning
@@ -51,8 +51,8 @@ def build(config: Config, clock: Clock | None = None) -> Plane:
     OwnImagesError."""
     load_api()
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    own = config.images or config.home / "images.yaml"
-    images.use(own_images.load(own, required=config.images is not None))
+    file = config.images or config.home / "images.yaml"
+    own = own_images.load(file, required=config.images is not None)
     overlays.write_shims(config.home)
     plane = Plane(
         config=config,
@@ -62,6 +62,7 @@ def build(config: Config, clock: Clock | None = None) -> Plane:
         storage=Storage(config),
         processes=Processes(config),
         call=_not_yet,
+        own_images=own,
     )
     plane.call = functools.partial(operations.call, plane)
     return plane

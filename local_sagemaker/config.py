@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local_sagemaker.containers.archives import Limits
+
 ACCOUNT = "000000000000"
 DEFAULT_PORT = 8600
 DEFAULT_S3_PORT = 8601
@@ -31,6 +33,8 @@ class Config:
     preload: tuple[str, ...] = ()
     # The user's own images (own_images.py); None: images.yaml in the home, if it is there.
     images: Path | None = None
+    # What an archive that a user gives may unpack to (containers/archives.py).
+    archive_limits: Limits = field(default_factory=Limits)
     # For S3 and inside jobs. MiniStack takes any; a foreign --s3-endpoint gets the caller's own.
     access_key: str = "test"
     secret_key: str = "test"  # noqa: S105 - the emulator's well-known word, no secret

@@ -33,7 +33,7 @@ from typing import Any
 
 from local_sagemaker import isolation, supervisor, takeover
 from local_sagemaker import spare as spares
-from local_sagemaker.isolation import OPT_ML
+from local_sagemaker.isolation import OPT_ML, Isolation
 from local_sagemaker.nursery import Nursery
 from local_sagemaker.spare import Spare
 from local_sagemaker.supervisor import KILL, TERMINATE, Program
@@ -53,6 +53,10 @@ HIDDEN_PREFIXES = (
     "LOCAL_SAGEMAKER",
     "VIRTUAL_ENV",
     *SINGLE_THREADED,
+)
+NO_ISOLATION = (
+    b"[local-sagemaker] EnableNetworkIsolation is not enforced on this machine: this job can reach "
+    b"the network\n"
 )
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
@@ -97,6 +101,7 @@ class Launcher:
         self.trees: dict[int, Tree] = {}
         self.ended: dict[int, Ended] = {}  # by the guard that is still to end
         problem = _preload(preload) if preload else ""
+        _protect(self.isolation)  # later than the imports, which keep their bytecode there
         # `-m` put the project's folder first; a job must not find us there.
         self.interpreter = takeover.interpreter(sys.path[1:])
         gc.collect()
@@ -197,11 +202,17 @@ class Launcher:
         env["PATH"] = os.pathsep.join(
             [*message["path"], str(Path(sys.executable).parent), env.get("PATH", os.defpath)]
         )
-        program = Program(message["command"], env, workspace, message["cwd"] or str(OPT_ML))
+        cwd = message["cwd"] or str(OPT_ML)
+        network = message.get("network", True)
+        program = Program(message["command"], env, workspace, cwd, network)
         return program if self.isolation.mounts else rewritten(program)
 
     def _become(self, program: Program) -> None:
         """In the program's process: run it here when this interpreter can, else execute it."""
+        if not program.network:
+            isolation.leave_network(self.isolation)
+            if not self.isolation.network:
+                os.write(2, NO_ISOLATION)
         planned = takeover.plan(program, self.interpreter) if self.takes_over else None
         if planned is None:
             supervisor.execute(program)
@@ -283,6 +294,13 @@ def _preload(names: list[str]) -> str:
     return "" if threads == 1 else f"{threads} threads run after importing {', '.join(names)}"
 
 
+def _protect(isolated: Isolation) -> None:
+    try:
+        isolation.protect(isolated, isolation.environments())
+    except OSError as problem:
+        print(f"jobs can write into our Python environment: {problem}", file=sys.stderr)
+
+
 def rewritten(program: Program) -> Program:
     """For machines without namespaces: the same program with the workspace's path wherever /opt/ml
     stood.
@@ -300,6 +318,7 @@ def rewritten(program: Program) -> Program:
         {name: at_home(value) for name, value in program.env.items()},
         program.workspace,
         at_home(program.cwd),
+        program.network,
     )
 
 

@@ -40,6 +40,7 @@ class Program:
     env: dict[str, str]
     workspace: Path
     cwd: str
+    network: bool = True  # False: loopback alone, where the machine allows it
 
 
 Runner = Callable[[Program], None]

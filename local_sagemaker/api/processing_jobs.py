@@ -57,7 +57,7 @@ SORT_KEYS = {
 )
 def create_processing_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     name = request["ProcessingJobName"]
-    processing.check(request)
+    processing.check(plane, request)
     now = plane.clock.now()
     limits = {"MaxRuntimeInSeconds": DEFAULT_RUNTIME_SECONDS} | request.get("StoppingCondition", {})
     row = {

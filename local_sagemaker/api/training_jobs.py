@@ -73,11 +73,11 @@ SORT_KEYS = {
 )
 def create_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     name = request["TrainingJobName"]
-    training.check(request)
+    training.check(plane, request)
     now = plane.clock.now()
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
-        **training.algorithm_metrics(request),
+        **training.algorithm_metrics(plane, request),
         "TrainingJobArn": arn(plane.config, KIND, name),
         "TrainingJobStatus": "InProgress",
         "CreationTime": now,

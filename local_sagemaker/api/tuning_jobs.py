@@ -63,9 +63,9 @@ DEFINED = ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticH
 )
 def create_hyper_parameter_tuning_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     name, now = request["HyperParameterTuningJobName"], plane.clock.now()
-    request = autotune.settled(request)
+    request = autotune.settled(plane, request)
     tuning_check.check(request)
-    _check_children(request)
+    _check_children(plane, request)
     seed = request[CONFIG].get("RandomSeed")
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
@@ -141,12 +141,12 @@ def list_training_jobs_for_hyper_parameter_tuning_job(
     return {"TrainingJobSummaries": rows, "NextToken": token}
 
 
-def _check_children(request: dict[str, Any]) -> None:
+def _check_children(plane: Plane, request: dict[str, Any]) -> None:
     """Its training jobs must be such as CreateTrainingJob takes, without a number tried yet."""
     name = tuning.child_name(request["HyperParameterTuningJobName"], 1, "0" * 8)
     for each in tuning_definitions.read(request):
         _, child = check("CreateTrainingJob", tuning_definitions.child_request(each, name, {}))
-        tuning_check.check_child(child, each.objective["MetricName"])
+        tuning_check.check_child(plane, child, each.objective["MetricName"])
 
 
 def _existing(plane: Plane, name: str) -> dict[str, Any]:

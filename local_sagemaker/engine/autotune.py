@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from local_sagemaker.engine import training
 from local_sagemaker.errors import ApiError, validation
+from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
 INTEGER, CONTINUOUS = "IntegerParameterRanges", "ContinuousParameterRanges"
@@ -32,7 +33,7 @@ FIRST = ("alpha", "min_child_weight", "subsample", "eta", "num_round")
 NAMED = "AutoParameters"
 
 
-def settled(request: Row) -> Row:
+def settled(plane: Plane, request: Row) -> Row:
     """The request with what Autotune chooses filled in. Raises ApiError."""
     if "Autotune" not in request:
         _refuse_named(request)
@@ -47,33 +48,33 @@ def settled(request: Row) -> Row:
     changed = {**request, "HyperParameterTuningJobConfig": config}
     if several:
         changed["TrainingJobDefinitions"] = [
-            {**each, "HyperParameterRanges": _chosen(each, each.get("HyperParameterRanges"))}
+            {**each, "HyperParameterRanges": _chosen(plane, each, each.get("HyperParameterRanges"))}
             for each in request["TrainingJobDefinitions"]
         ]
     elif "TrainingJobDefinition" in request:
         definition = request["TrainingJobDefinition"]
         if "HyperParameterRanges" in definition:
-            ranges = _chosen(definition, definition["HyperParameterRanges"])
+            ranges = _chosen(plane, definition, definition["HyperParameterRanges"])
             changed["TrainingJobDefinition"] = {**definition, "HyperParameterRanges": ranges}
         else:
-            config["ParameterRanges"] = _chosen(definition, config.get("ParameterRanges"))
+            config["ParameterRanges"] = _chosen(plane, definition, config.get("ParameterRanges"))
     return changed
 
 
-def _chosen(definition: Row, given: Row | None) -> Row:
+def _chosen(plane: Plane, definition: Row, given: Row | None) -> Row:
     """Ranges for the AutoParameters; for the first of the algorithm where nothing is named."""
     ranges: Row = {member: list(each) for member, each in (given or {}).items()}
     names = [each["Name"] for each in ranges.get(NAMED, ())]
     if not any(ranges.values()):
         names = [name for name in FIRST if name not in definition.get("StaticHyperParameters", {})]
     for name in names:
-        kind, low, high = _recommended(definition, name)
+        kind, low, high = _recommended(plane, definition, name)
         ranges.setdefault(kind, []).append({"Name": name, "MinValue": low, "MaxValue": high})
     return ranges
 
 
-def _recommended(definition: Row, name: str) -> tuple[str, str, str]:
-    if not _is_xgboost(definition):
+def _recommended(plane: Plane, definition: Row, name: str) -> tuple[str, str, str]:
+    if not _is_xgboost(plane, definition):
         raise _unknown(name, "of AWS's algorithms only XGBoost's has recommended ranges here")
     if name not in XGBOOST:
         raise _unknown(name, f"XGBoost has recommended ranges of {', '.join(sorted(XGBOOST))}")
@@ -87,12 +88,12 @@ def _unknown(name: str, why: str) -> ApiError:
     )
 
 
-def _is_xgboost(definition: Row) -> bool:
+def _is_xgboost(plane: Plane, definition: Row) -> bool:
     """Does AWS's own algorithm train, and no program of the user's?"""
     if not definition["AlgorithmSpecification"].get("TrainingImage"):
         return False
     asked = {**definition, "HyperParameters": definition.get("StaticHyperParameters", {})}
-    return bool(training.algorithm_metrics(asked))
+    return bool(training.algorithm_metrics(plane, asked))
 
 
 def _refuse_named(request: Row) -> None:

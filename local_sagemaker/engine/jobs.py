@@ -56,8 +56,10 @@ JOBS: tuple[JobType | DrivenJob, ...] = (processing.JOB, training.JOB, transform
 JOB_TYPES = {job.kind: job for job in JOBS}
 SEVERAL_HOSTS = (
     "several instances run on this machine: each has its own /opt/ml, all are 127.0.0.1, and the "
-    "names algo-1 ... do not resolve"
-)
+    "names algo-1 ... do not resolve",
+    "several instances run on this machine, each with its own /opt/ml: with EnableNetworkIsolation "
+    "they cannot reach each other either, as they could at AWS",
+)  # without and with EnableNetworkIsolation
 INTERRUPTED = "InternalServerError: the local SageMaker was stopped while this job ran"
 
 
@@ -287,9 +289,10 @@ def _execute(
 
 
 def _specs(plane: Plane, job: JobType, row: Row, cluster: list[Host]) -> list[ProcessSpec]:
-    image = images.resolve(job.image_uri(row))
+    image = images.resolve(job.image_uri(row), plane.own_images)
     home = plane.config.home
-    notes = [*image.notes, *job.notes(row), *([SEVERAL_HOSTS] if len(cluster) > 1 else [])]
+    isolated = job.isolated(row)
+    notes = [*image.notes, *([SEVERAL_HOSTS[isolated]] if len(cluster) > 1 else [])]
     base = base_environment(plane, len(cluster))
     environment = overlays.environment(home, {**base, **job.environment(row)})
     command = job.command(row, image)
@@ -303,6 +306,7 @@ def _specs(plane: Plane, job: JobType, row: Row, cluster: list[Host]) -> list[Pr
             host.root,
             host.log,
             path=overlays.path(home),
+            network=not isolated,
         )
         for host in cluster
     ]
@@ -325,6 +329,7 @@ def base_environment(plane: Plane, instances: int = 1) -> dict[str, str]:
     threads = str(max(1, (os.cpu_count() or 1) // plane.config.slots // instances))
     return {
         **config.client_environment(plane.config),
+        **plane.config.archive_limits.variables(),
         "SM_NUM_CPUS": threads,
         "OMP_NUM_THREADS": threads,
         "PYTHONUNBUFFERED": "1",

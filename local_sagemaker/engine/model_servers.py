@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import shutil
 import socket
-import tarfile
 import threading
 import time
 from contextlib import closing, suppress
@@ -22,6 +21,8 @@ from typing import Any
 
 from local_sagemaker import images
 from local_sagemaker.config import client_environment
+from local_sagemaker.containers import archives
+from local_sagemaker.containers.archives import ArchiveError
 from local_sagemaker.engine.routing import (
     LOOPBACK,
     Connections,
@@ -85,7 +86,7 @@ def start_in(plane: Plane, place: Place, container: Row) -> ModelServer:
     try:
         _place_model(plane, container["ModelDataUrl"], place.workspace)
         return _start_process(plane, place, container)
-    except (StorageError, OSError, tarfile.TarError, ProcessStartError) as problem:
+    except (StorageError, OSError, ArchiveError, ProcessStartError) as problem:
         raise InstanceError(str(problem)) from problem
 
 
@@ -138,13 +139,12 @@ def _place_model(plane: Plane, uri: str | None, workspace: Path) -> None:
         raise InstanceError(
             f"ModelDataUrl {uri} does not exist; is the training output still there?"
         )
-    with tarfile.open(artifact, "r:gz") as archive:
-        archive.extractall(model, filter="data")
+    archives.unpack(artifact, model, plane.config.archive_limits)
     shutil.rmtree(fetched)
 
 
 def _start_process(plane: Plane, place: Place, container: Row) -> ModelServer:
-    image = images.resolve(container["Image"])
+    image = images.resolve(container["Image"], plane.own_images)
     port = free_port()
     workspace, path = place.workspace, place.log
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

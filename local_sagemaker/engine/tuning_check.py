@@ -10,6 +10,7 @@ from local_sagemaker.engine import search, training, tuning_definitions, tuning_
 from local_sagemaker.engine.search import CATEGORICAL
 from local_sagemaker.engine.tuning_definitions import Definition
 from local_sagemaker.errors import validation
+from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
 MOST_PARALLEL = 100
@@ -63,10 +64,10 @@ def check_shape(request: Row) -> None:
         raise validation(f"TrainingJobEarlyStoppingType must be Off with {SEVERAL}")
 
 
-def check_child(request: Row, metric: str) -> None:
+def check_child(plane: Plane, request: Row, metric: str) -> None:
     """Can a training job of it run, and will it tell the objective?"""
-    training.check(request)
-    own = training.algorithm_metrics(request) or request
+    training.check(plane, request)
+    own = training.algorithm_metrics(plane, request) or request
     names = [each["Name"] for each in own["AlgorithmSpecification"].get("MetricDefinitions", ())]
     if metric not in names:
         raise validation(

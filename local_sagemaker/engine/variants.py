@@ -59,11 +59,11 @@ def containers(plane: Plane, primary: Row) -> list[Row]:
     if "ModelPackageName" in primary:
         runs = packaged(plane, primary["ModelPackageName"])
         runs["Environment"] = runs.get("Environment", {}) | primary.get("Environment", {})
-    return [_container("primary", runs)]
+    return [_container(plane, "primary", runs)]
 
 
-def _container(hostname: str, runs: Row) -> Row:
-    images.resolve(runs["Image"]).serve_command()
+def _container(plane: Plane, hostname: str, runs: Row) -> Row:
+    images.resolve(runs["Image"], plane.own_images).serve_command()
     _check_artifact(runs.get("ModelDataUrl"))
     return {
         "Hostname": hostname,
