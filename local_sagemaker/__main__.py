@@ -13,6 +13,7 @@ import importlib.util
 import json
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -97,6 +98,12 @@ def _add_up(command: argparse.ArgumentParser) -> None:
         help="imported once, so that Python jobs start at once; comma-separated, may be empty "
         f"(default: those installed of {','.join(PRELOAD)})",
     )
+    command.add_argument(
+        "--allow-reset",
+        action="store_true",
+        help="for test suites: POST /_reset forgets everything at once "
+        "(or LOCAL_SAGEMAKER_ALLOW_RESET=1)",
+    )
     command.add_argument("--foreground", action="store_true", help="stay; stop with Ctrl-C")
     command.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
 
@@ -134,18 +141,14 @@ def env(arguments: argparse.Namespace, home: Path) -> int:
     record = daemon.running(home)
     if record is None:
         raise daemon.DaemonError("it is not up; start it: python -m local_sagemaker up")
-    variables = config.client_environment(
-        config.Config(
-            home=home,
-            port=record["port"],
-            **{k: record[k] for k in ("s3_endpoint", "region", "access_key", "secret_key")},
-        )
-    )
+    known = {k: record[k] for k in ("s3_endpoint", "region", "access_key", "secret_key")}
+    running = config.Config(home=home, port=record["port"], **known)
+    variables = config.user_environment(running, os.environ)
     if arguments.json:
         print(json.dumps(variables, indent=1))
     else:
         for name, value in variables.items():
-            print(f"export {name}={value}")
+            print(f"export {name}={shlex.quote(value)}")
     return 0
 
 
@@ -254,6 +257,8 @@ def _config(arguments: argparse.Namespace, home: Path, environ: Mapping[str, str
         preload=_preload(arguments.preload),
         images=config.images_file(environ),
         archive_limits=archives.limits(environ),
+        owns_s3=arguments.s3_endpoint is None,
+        allow_reset=arguments.allow_reset or config.allows_reset(environ),
         **keys,
     )
 
@@ -267,7 +272,8 @@ def _preload(given: str | None) -> tuple[str, ...]:
 def _foreground_arguments(arguments: argparse.Namespace) -> list[str]:
     passed = ("port", "s3_port", "s3_endpoint", "slots", "preload")
     given = {name: getattr(arguments, name) for name in passed}
-    return [f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
+    options = [f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
+    return [*options, *(["--allow-reset"] if arguments.allow_reset else [])]
 
 
 def _print_record(record: dict[str, Any], as_json: bool, word: str) -> None:
@@ -278,6 +284,7 @@ def _print_record(record: dict[str, Any], as_json: bool, word: str) -> None:
     print(f"{word}: SageMaker at {record['endpoint']} (process {record['pid']})")
     beside = f"MiniStack, process {record['ministack_pid']}" if record["s3_port"] else "not ours"
     print(f"    S3 at {record['s3_endpoint']} ({beside})")
+    print(f"    SageMaker's events in EventBridge: {record['events']}")
 
 
 def _port(text: str) -> int:

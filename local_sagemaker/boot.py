@@ -13,7 +13,16 @@ from typing import Any
 from local_sagemaker import operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
-from local_sagemaker.engine import components, jobs, lambdas, pipelines, services, serving, tuning
+from local_sagemaker.engine import (
+    components,
+    forwarding,
+    jobs,
+    lambdas,
+    pipelines,
+    services,
+    serving,
+    tuning,
+)
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
 from local_sagemaker.processes import Processes
@@ -70,6 +79,7 @@ def build(config: Config, clock: Clock | None = None) -> Plane:
 
 def recover(plane: Plane) -> None:
     """After a start: pipelines are last, since they look at all the others, and start new ones."""
+    forwarding.of(plane).start()  # first: what the recovery changes is news as well
     operations.forget_old_tokens(plane)
     jobs.recover(plane)
     tuning.recover(plane)
@@ -87,6 +97,7 @@ def shut_down(plane: Plane) -> None:
     jobs.close(plane)
     plane.processes.close()
     jobs.join(plane)
+    forwarding.of(plane).close()
     plane.storage.close()
     services.close(plane)
     plane.store.close()

@@ -17,6 +17,7 @@ ACCOUNT = "000000000000"
 DEFAULT_PORT = 8600
 DEFAULT_S3_PORT = 8601
 LOOPBACK = "127.0.0.1"
+PLUGINS = Path(__file__).parent / "python_path"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Config:
     images: Path | None = None
     # What an archive that a user gives may unpack to (containers/archives.py).
     archive_limits: Limits = field(default_factory=Limits)
+    # Is the S3 a MiniStack of our own, which ends and is wiped with us?
+    owns_s3: bool = False
+    # For test suites: POST /_reset forgets everything.
+    allow_reset: bool = False
     # For S3 and inside jobs. MiniStack takes any; a foreign --s3-endpoint gets the caller's own.
     access_key: str = "test"
     secret_key: str = "test"  # noqa: S105 - the emulator's well-known word, no secret
@@ -55,12 +60,16 @@ def images_file(environ: Mapping[str, str]) -> Path | None:
     return Path(given).absolute() if given else None
 
 
+def allows_reset(environ: Mapping[str, str]) -> bool:
+    return environ.get("LOCAL_SAGEMAKER_ALLOW_RESET", "") not in ("", "0")
+
+
 def region(environ: Mapping[str, str]) -> str:
     return environ.get("AWS_DEFAULT_REGION") or environ.get("AWS_REGION") or "us-east-1"
 
 
 def client_environment(config: Config) -> dict[str, str]:
-    """The variables with which any AWS SDK finds this local SageMaker instead of AWS."""
+    """The variables with which AWS's SDKs find this local SageMaker instead of AWS."""
     return {
         "AWS_ENDPOINT_URL": config.s3_endpoint,
         "AWS_ENDPOINT_URL_SAGEMAKER": config.endpoint,
@@ -71,3 +80,22 @@ def client_environment(config: Config) -> dict[str, str]:
         "AWS_REGION": config.region,
         "SAGEMAKER_VALIDATE_ROLE": "false",
     }
+
+
+def user_environment(config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """The same for a user's own programs: also what leads the SageMaker SDK's calls of STS to us,
+    whose address it does not take from a variable (python_path/local_sagemaker_sts.py), and past a
+    proxy.
+    """
+    direct = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    return {
+        **client_environment(config),
+        "BOTOCORE_EXPERIMENTAL__PLUGINS": "local-sagemaker=local_sagemaker_sts",
+        "PYTHONPATH": _before(environ.get("PYTHONPATH", ""), os.pathsep, str(PLUGINS)),
+        **dict.fromkeys(("NO_PROXY", "no_proxy"), _before(direct, ",", LOOPBACK, "localhost")),
+    }
+
+
+def _before(given: str, separator: str, *first: str) -> str:
+    """The entries of a variable after others that come first, none twice."""
+    return separator.join(dict.fromkeys([*first, *filter(None, given.split(separator))]))

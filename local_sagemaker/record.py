@@ -40,7 +40,7 @@ def read(home: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-def write(config: Config, s3_port: int | None, ministack_pid: int | None) -> None:
+def write(config: Config, s3_port: int | None, ministack_pid: int | None, events: str) -> None:
     """Say where we are, in one step: a reader sees the whole record or none."""
     record = {
         "pid": os.getpid(),
@@ -49,6 +49,7 @@ def write(config: Config, s3_port: int | None, ministack_pid: int | None) -> Non
         "s3_port": s3_port,
         "s3_endpoint": config.s3_endpoint,
         "ministack_pid": ministack_pid,
+        "events": events,
         "region": config.region,
         "access_key": config.access_key,
         "secret_key": config.secret_key,

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from local_sagemaker import boot, record
 from local_sagemaker.config import LOOPBACK, Config
+from local_sagemaker.engine import forwarding
 from local_sagemaker.ministack import MiniStack, MiniStackError
 from local_sagemaker.plane import Plane
 from local_sagemaker.server import Server
@@ -66,6 +67,7 @@ def _serve(
     _check_port(config.port, "--port", 0.0)
     ministack = None
     plane = None
+    server = None
     try:
         if beside is not None:
             _check_port(beside.port, "--s3-port", DYING_SECONDS if unclean else 0.0)
@@ -78,7 +80,10 @@ def _serve(
         boot.recover(plane)
         server.serve_in_background()
         record.write(
-            plane.config, beside.port if beside else None, ministack.pid if ministack else None
+            plane.config,
+            beside.port if beside else None,
+            ministack.pid if ministack else None,
+            forwarding.of(plane).state,
         )
         ready()
         _wait(stop, ministack)
@@ -87,7 +92,9 @@ def _serve(
     except MiniStackError as cause:
         raise StartError(str(cause)) from cause
     finally:
-        if plane is not None:
+        if server is not None:
+            server.take_down()
+        elif plane is not None:
             boot.shut_down(plane)
         if ministack is not None:
             ministack.stop()

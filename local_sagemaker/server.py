@@ -20,7 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import cast
 from urllib.parse import unquote
 
-from local_sagemaker import operations, wire
+from local_sagemaker import boot, operations, wiping, wire
 from local_sagemaker.api import runtime
 from local_sagemaker.errors import ApiError
 from local_sagemaker.plane import Plane
@@ -43,6 +43,7 @@ class Exchange:
     path: str
     headers: Message[str, str]
     read: Callable[[int], bytes]
+    reset: Callable[[], None]
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     body: bytes = b""
     answer: tuple[int, dict[str, str], bytes] | None = None
@@ -75,6 +76,22 @@ def answer_health(x: Exchange) -> None:
         x.answer = (200, {"Content-Type": "application/json"}, json.dumps(facts).encode())
 
 
+def forget_everything(x: Exchange) -> None:
+    """For test suites, and only where the user has allowed it."""
+    if (x.method, x.path) != ("POST", wiping.PATH):
+        return
+    if not x.plane.config.allow_reset:
+        message = (
+            f"POST {wiping.PATH} forgets everything and is off; it is for test suites: start with "
+            "`python -m local_sagemaker up --allow-reset`, or LOCAL_SAGEMAKER_ALLOW_RESET=1"
+        )
+        raise ApiError("AccessDeniedException", message, 404)
+    if "Origin" in x.headers:  # a page in a browser needs no leave to send a plain POST
+        raise ApiError("AccessDeniedException", "a page in a browser may not reset", 403)
+    x.reset()
+    x.answer = (200, {"Content-Type": "application/json"}, b'{"reset": "ok"}')
+
+
 def invoke_endpoint(x: Exchange) -> None:
     """sagemaker-runtime, rest-json: the body is the payload, everything else stands in headers."""
     found = INVOCATIONS.fullmatch(x.path)
@@ -105,6 +122,7 @@ REQUEST_PATH: tuple[Callable[[Exchange], None], ...] = (
     refuse_foreign_hosts,
     read_body,
     answer_health,
+    forget_everything,
     invoke_endpoint,
     call_operation,
     refuse_the_rest,
@@ -140,7 +158,15 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def _serve(self) -> None:
-        x = Exchange(self.server.plane, self.command, self.path, self.headers, self.rfile.read)
+        self.server.settled.wait()
+        x = Exchange(
+            self.server.plane,
+            self.command,
+            self.path,
+            self.headers,
+            self.rfile.read,
+            self.server.reset,
+        )
         status, headers, body = respond(x)
         if status in (403, 411, 413):  # the body was not read: the connection cannot go on
             self.close_connection = True
@@ -167,11 +193,30 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, plane: Plane) -> None:
         self.plane = plane
+        self.settled = threading.Event()  # not while everything is being forgotten
+        self.settled.set()
+        self._resetting = threading.Lock()
         super().__init__((plane.config.host, plane.config.port), Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away in the middle is no news; anything else is."""
         log.debug("a connection broke client=%s", client_address, exc_info=True)
+
+    def reset(self) -> None:
+        """Another plane, which knows nothing; who asks meanwhile waits and asks that one."""
+        with self._resetting:
+            self.settled.clear()
+            try:
+                self.plane, problem = wiping.anew(self.plane)
+            finally:
+                self.settled.set()
+        if problem:
+            raise ApiError("ServiceUnavailable", problem, 503)
+
+    def take_down(self) -> None:
+        """The end of the plane, and of resets: the lock is never given back."""
+        self._resetting.acquire()
+        boot.shut_down(self.plane)
 
     def serve_in_background(self) -> None:
         threading.Thread(target=self.serve_forever, args=(0.05,), name="http", daemon=True).start()

@@ -21,6 +21,10 @@ from local_sagemaker import paging, store_parts, store_schema
 
 Row = dict[str, Any]
 Chapter = tuple[float, str, str]  # when, status, reason
+# What others are to be told of a write: (kind, row before, row after) -> notes. It is asked within
+# the transaction and its notes are kept in that, so that none is lost and none told of what was
+# not done. The rows are not to be changed.
+Watch = Callable[[str, Row | None, Row | None], Iterable[Row]]
 
 
 class Duplicate(Exception):  # noqa: N818 - it says what is the case
@@ -80,6 +84,7 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
+        self.watch: Watch | None = None
         self._lock = threading.RLock()
         self._together = threading.local()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
@@ -148,6 +153,7 @@ class Store:
                 store_parts.replace(db, kind, name, {}, parts)
                 _write_tags(db, arn, tags)
                 _write_story(db, kind, name, _birth(kind, row))
+                self._note(db, kind, None, row)
         except sqlite3.IntegrityError as cause:
             raise Duplicate(f"{kind} {name!r} exists already") from cause
 
@@ -176,7 +182,9 @@ class Store:
         *,
         story: Chapter | None = None,
     ) -> Row:
-        """Replace the row by fn(row) and add to its story, in one transaction. Raises Missing."""
+        """Replace the row by fn(row), which leaves its argument as it is, and add to its story, in
+        one transaction. Raises Missing.
+        """
         with self._transaction() as db:
             before = self.get(kind, name)
             if before is None:
@@ -190,6 +198,7 @@ class Store:
             )
             store_parts.replace(db, kind, name, parts_before, parts)
             _write_story(db, kind, name, story)
+            self._note(db, kind, before, row)
         return row
 
     def edit_part(
@@ -202,13 +211,19 @@ class Store:
             head = self.head(kind, name)
             if head is None:
                 raise Missing(f"there is no {kind} {name!r}")
-            part = fn(store_parts.one(self._read, kind, name, key))
+            before = store_parts.one(self._read, kind, name, key)
+            part = fn(before)
             store_parts.write(db, kind, name, key, part)
+            member = _parts_member(kind)
+            changed = [{**head, member: {key: each}} for each in (before, part)]
+            self._note(db, kind, *changed)
         return head, part
 
     def delete(self, kind: str, name: str) -> None:
         """Remove a resource with its tags and its story; nothing happens when it is not there."""
         with self._transaction() as db:
+            if self.watch is not None:
+                self._note(db, kind, self.get(kind, name), None)
             db.execute(
                 "DELETE FROM tags WHERE arn ="
                 " (SELECT arn FROM resources WHERE kind = ? AND name = ?)",
@@ -271,6 +286,28 @@ class Store:
             (kind, name),
         )
         return [(time, status, reason) for time, status, reason in found]
+
+    def outbox(self, most: int) -> list[tuple[int, Row]]:
+        """The oldest notes that were not removed yet, each with its number."""
+        found = self._read("SELECT seq, note FROM outbox ORDER BY seq LIMIT ?", (most,))
+        return [(seq, json.loads(note)) for seq, note in found]
+
+    def outbox_size(self) -> int:
+        return int(self._read("SELECT COUNT(*) FROM outbox", ())[0][0])
+
+    def remove_notes(self, up_to: int) -> None:
+        """They were told, this one and all before it."""
+        with self._transaction() as db:
+            db.execute("DELETE FROM outbox WHERE seq <= ?", (up_to,))
+
+    def _note(
+        self, db: sqlite3.Connection, kind: str, before: Row | None, after: Row | None
+    ) -> None:
+        if self.watch is None or before is after:
+            return
+        notes = [(_dump(note),) for note in self.watch(kind, before, after)]
+        if notes:
+            db.executemany("INSERT INTO outbox (note) VALUES (?)", notes)
 
     def _numbered(self, kind: str) -> list[tuple[int, Row]]:
         found = self._read(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.loaders import Loader
@@ -18,6 +18,8 @@ from botocore.model import ServiceModel
 
 from local_sagemaker import constraints
 from local_sagemaker.errors import ApiError, validation
+
+Moment = Callable[[float], Any]  # epoch seconds, as somebody wants to read them
 
 TARGET_PREFIX = "SageMaker."
 CONTENT_TYPE = "application/x-amz-json-1.1"
@@ -97,25 +99,29 @@ def token_member(operation: str) -> str | None:
     return next(tokens, None)
 
 
-def project(operation: str, row: dict[str, Any]) -> dict[str, Any]:
-    """What of the row the operation's output shape has; absent and None members are left out."""
+def project(operation: str, row: dict[str, Any], moment: Moment | None = None) -> dict[str, Any]:
+    """What of the row the operation's output shape has; absent and None members are left out, and
+    `moment` writes the timestamps.
+    """
     shape = _output(operation)
-    return {} if shape is None else _project(shape, row)
+    return {} if shape is None else _project(shape, row, moment)
 
 
-def _project(shape: Any, value: Any) -> Any:
+def _project(shape: Any, value: Any, moment: Moment | None) -> Any:
     kind = shape.type_name
+    if moment is not None and kind == "timestamp":
+        return moment(value)
     if kind == "structure" and isinstance(value, dict):
         members = shape.members
         return {
-            name: _project(members[name], each)
+            name: _project(members[name], each, moment)
             for name, each in value.items()
             if each is not None and name in members
         }
     if kind == "list" and isinstance(value, (list, tuple)):
-        return [_project(shape.member, each) for each in value]
+        return [_project(shape.member, each, moment) for each in value]
     if kind == "map" and isinstance(value, dict):
-        return {name: _project(shape.value, each) for name, each in value.items()}
+        return {name: _project(shape.value, each, moment) for name, each in value.items()}
     return value
 
 

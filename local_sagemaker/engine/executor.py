@@ -196,6 +196,7 @@ class Executor:
             StepName=step.name,
             StepDisplayName=step.display_name,
             StepDescription=step.description,
+            StepType=step.type.name,
             StepStatus="Starting",
             StartTime=result.get("StartTime", self._plane.clock.now()),
             AttemptCount=result.get("AttemptCount", 0) + 1,

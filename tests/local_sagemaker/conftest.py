@@ -146,7 +146,7 @@ def start(s3_endpoint: str, s3: Any, bucket: str) -> Iterator[Callable[..., Loca
 
     def go(home: Path, **options: Any) -> Local:
         clock = options.pop("clock", None)
-        config = Config(home=home, port=0, s3_endpoint=s3_endpoint, **options)
+        config = Config(**{"home": home, "port": 0, "s3_endpoint": s3_endpoint, **options})
         plane = boot.build(config, clock)
         server = Server(plane)
         plane.config = replace(config, port=server.server_port)

@@ -150,11 +150,18 @@ def test_up_status_env_down(cli: CommandLine) -> None:
     record = json.loads(cli.run("status", "--json").out)
     assert (record["up"], record["port"], record["s3_port"]) == (True, cli.port, cli.s3_port)
     assert "secret_key" not in record
+    assert (record["events"], "events in EventBridge: on" in up.out) == ("on", True)
     assert cli.client("sagemaker").list_training_jobs()["TrainingJobSummaries"] == []
     assert cli.client("s3").list_buckets()["Buckets"] == []
     processes = cli.processes()
     listening = {c.laddr.ip for p in processes for c in p.net_connections("inet") if c.laddr}
     assert listening == {"127.0.0.1"}
+
+    shell = ["/bin/sh", "-c", 'eval "$(cat)"; exec env']
+    given = subprocess.run(shell, input=cli.run("env").out, capture_output=True, text=True)
+    variables = dict(line.split("=", 1) for line in given.stdout.splitlines() if "=" in line)
+    assert variables["AWS_ENDPOINT_URL_SAGEMAKER"] == f"http://127.0.0.1:{cli.port}"
+    assert variables["no_proxy"].startswith("127.0.0.1,localhost")
 
     assert cli.run("down").out == "down\n"
     assert gone(processes)

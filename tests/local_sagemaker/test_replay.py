@@ -55,7 +55,7 @@ def ask(local: Any) -> Iterator[Ask]:
     home = local.plane.config.home
     lock = record.take_lock(home)
     assert lock is not None
-    record.write(local.plane.config, None, None)
+    record.write(local.plane.config, None, None, "on")
 
     def run_command(*arguments: str, stdin: str = "") -> Answer:
         done = subprocess.run(
