@@ -23,6 +23,7 @@ from local_sagemaker.store import Store
 API = (
     "endpoint_configs",
     "endpoints",
+    "experiments",
     "model_package_groups",
     "model_packages",
     "models",
@@ -34,6 +35,8 @@ API = (
     "tags",
     "training_jobs",
     "transform_jobs",
+    "trial_components",
+    "trials",
     "tuning_jobs",
 )
 STATE = "state.sqlite"

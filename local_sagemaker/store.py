@@ -20,6 +20,7 @@ from local_sagemaker import paging
 
 Row = dict[str, Any]
 Chapter = tuple[float, str, str]  # when, status, reason
+Point = tuple[str, int | None, float, float]  # metric, step, when, value
 
 
 class Duplicate(Exception):  # noqa: N818 - it says what is the case
@@ -59,6 +60,9 @@ KINDS: dict[str, Kind] = {
     "model-package": Kind("ModelPackageName", "ModelPackageArn", "ModelPackageStatus"),
     "endpoint-config": Kind("EndpointConfigName", "EndpointConfigArn"),
     "endpoint": Kind("EndpointName", "EndpointArn", "EndpointStatus"),
+    "experiment": Kind("ExperimentName", "ExperimentArn"),
+    "experiment-trial": Kind("TrialName", "TrialArn"),
+    "experiment-trial-component": Kind("TrialComponentName", "TrialComponentArn"),
     # Of our own, behind some types of steps: AWS has no such resources, and no ARNs.
     "lambda-invocation": Kind("InvocationName", "InvocationArn", "Status"),
     "pipeline-check": Kind("CheckJobName", "CheckArn"),
@@ -77,7 +81,17 @@ CREATE TABLE IF NOT EXISTS stories (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, name TEXT COLLATE NOCASE,
     time REAL, status TEXT, reason TEXT);
 CREATE INDEX IF NOT EXISTS stories_of ON stories (kind, name);
+CREATE TABLE IF NOT EXISTS points (
+    component TEXT NOT NULL COLLATE NOCASE, metric TEXT NOT NULL, step INTEGER, time REAL NOT NULL,
+    value REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS points_of ON points (component, metric);
 """
+
+_POINTS = "SELECT component, metric, step, time, value FROM points ORDER BY time, rowid"
+_POINTS_OF = (
+    "SELECT component, metric, step, time, value FROM points WHERE component = ?"
+    " ORDER BY time, rowid"
+)
 
 
 class Store:
@@ -196,13 +210,13 @@ class Store:
 
     def delete_where(self, kind: str, where: Callable[[Row], bool]) -> None:
         """Remove the resources of a kind that match; for kinds without tags and stories."""
-        gone = [(seq,) for seq, row in self._numbered(kind) if where(row)]
+        gone = [(seq,) for seq, row in self.numbered(kind) if where(row)]
         with self._transaction() as db:
             db.executemany("DELETE FROM resources WHERE seq = ?", gone)
 
     def rows(self, kind: str, where: Callable[[Row], bool] | None = None) -> list[Row]:
         """Every resource of a kind, in the order of creation."""
-        return [row for _, row in self._numbered(kind) if where is None or where(row)]
+        return [row for _, row in self.numbered(kind) if where is None or where(row)]
 
     def page(
         self,
@@ -220,7 +234,7 @@ class Store:
         default.
         """
         members = KINDS.get(kind, Kind("Name", "Arn"))
-        rows = [item for item in self._numbered(kind) if where is None or where(item[1])]
+        rows = [item for item in self.numbered(kind) if where is None or where(item[1])]
         spec = paging.Spec(members.name, members.status, sort_keys, default_order, page_size)
         return paging.page(rows, request, spec)
 
@@ -248,7 +262,29 @@ class Store:
         )
         return [(time, status, reason) for time, status, reason in found]
 
-    def _numbered(self, kind: str) -> list[tuple[int, Row]]:
+    def add_points(self, component: str, points: Iterable[Point]) -> None:
+        """Add values of metrics to a trial component."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT INTO points (component, metric, step, time, value) VALUES (?, ?, ?, ?, ?)",
+                [(component, *point) for point in points],
+            )
+
+    def points(self, component: str | None = None) -> dict[str, list[Point]]:
+        """The points of one component, or of all, oldest first, by its name in lower case."""
+        read = _POINTS if component is None else _POINTS_OF
+        values = () if component is None else (component,)
+        found: dict[str, list[Point]] = {}
+        for name, metric, step, time, value in self._read(read, values):
+            found.setdefault(name.lower(), []).append((metric, step, time, value))
+        return found
+
+    def remove_points(self, component: str) -> None:
+        with self._transaction() as db:
+            db.execute("DELETE FROM points WHERE component = ?", (component,))
+
+    def numbered(self, kind: str) -> list[tuple[int, Row]]:
+        """Every resource of a kind with its number, which no other resource of any kind has."""
         found = self._read("SELECT seq, body FROM resources WHERE kind = ? ORDER BY seq", (kind,))
         return [(seq, json.loads(body)) for seq, body in found]
 
