@@ -32,6 +32,7 @@ API = (
     "pipeline_versions",
     "pipelines",
     "processing_jobs",
+    "search",
     "tags",
     "training_jobs",
     "transform_jobs",

@@ -166,6 +166,12 @@ def list_members(operation: str) -> list[str]:
 
 
 @functools.cache
+def record_shape(member: str) -> Any:
+    """The shape of what Search answers with in this member of a SearchRecord."""
+    return _model(SAGEMAKER).shape_for("SearchRecord").members[member]
+
+
+@functools.cache
 def patterns_left_out() -> frozenset[str]:
     """Patterns of the model that Python cannot compile, so that the server does not check them."""
     shapes = (_model(SAGEMAKER).shape_for(name) for name in _model(SAGEMAKER).shape_names)

@@ -6,18 +6,17 @@ SageMaker.ModelArtifact, <job>-aws-training-job).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker.engine import metrics, variants
+from local_sagemaker.engine.properties import number
 from local_sagemaker.store import KINDS, Row
 
 TRIALS = "Trials"  # names of the trials a component is part of: a member of ours
 LONGEST_TEXT = 2500
 LONGEST_MESSAGE = 1024
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 Values = dict[str, Any]
 
 
@@ -82,10 +81,8 @@ def _status(job: JobComponent, row: Row) -> Row:
 
 
 def _parameter(value: Any) -> Row:
-    text = str(value)
-    if _NUMBER.fullmatch(text):
-        return {"NumberValue": float(text)}
-    return {"StringValue": text[:LONGEST_TEXT]}
+    found = number(value)
+    return {"StringValue": str(value)[:LONGEST_TEXT]} if found is None else {"NumberValue": found}
 
 
 def _present(values: Mapping[str, Any]) -> Values:
