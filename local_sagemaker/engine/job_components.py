@@ -54,6 +54,7 @@ def component(kind: str, row: Row) -> Row:
         "OutputArtifacts": job.outputs(row),
         "Metrics": [{**each, "SourceArn": arn} for each in row.get(metrics.SUMMARIES, ())],
         "RunName": config.get("RunName"),
+        "SourceDetail": {"SourceArn": arn, f"{job.prefix}Job": row},
         TRIALS: [config["TrialName"]] if "TrialName" in config else [],
     }
     return {member: value for member, value in found.items() if value is not None}

@@ -10,7 +10,6 @@ from typing import Any
 
 from local_sagemaker.engine import (
     experiments,
-    job_components,
     pipeline_rows,
     serving,
     trial_components,
@@ -59,19 +58,11 @@ def _components(plane: Plane) -> Records:
         row["TrialName"].lower(): {key: row[key] for key in ("TrialName", "ExperimentName")}
         for row in plane.store.rows(experiments.TRIAL)
     }
-    jobs = {
-        row[KINDS[kind].arn]: {MEMBERS[kind]: row}
-        for kind in job_components.JOBS
-        for row in plane.store.rows(kind)
-    }
     points = plane.store.points()
 
     def shown(row: Row) -> Row:
         parents = [owners[name.lower()] for name in row[TRIALS] if name.lower() in owners]
-        source = row.get("Source", {}).get("SourceArn")
-        detail = {"SourceArn": source, **jobs[source]} if source in jobs else None
-        found = trial_components.with_points(row, points)
-        return {**found, "Parents": parents, "SourceDetail": detail}
+        return {**trial_components.with_points(row, points), "Parents": parents}
 
     return [(number, shown(row)) for number, row in trial_components.everything(plane)]
 
@@ -81,11 +72,6 @@ def _execution(_: Plane, row: Row) -> Row:
     return {**row, "PipelineParameters": given}
 
 
-MEMBERS = {
-    "training-job": "TrainingJob",
-    "processing-job": "ProcessingJob",
-    "transform-job": "TransformJob",
-}
 RESOURCES: dict[str, Searchable] = {
     "TrainingJob": _rows("TrainingJob", "training-job"),
     "Experiment": _rows("Experiment", experiments.EXPERIMENT),
