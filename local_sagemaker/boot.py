@@ -32,6 +32,7 @@ from local_sagemaker.store import Store
 API = (
     "endpoint_configs",
     "endpoints",
+    "experiments",
     "inference_components",
     "model_package_groups",
     "model_packages",
@@ -41,9 +42,12 @@ API = (
     "pipeline_versions",
     "pipelines",
     "processing_jobs",
+    "search",
     "tags",
     "training_jobs",
     "transform_jobs",
+    "trial_components",
+    "trials",
     "tuning_jobs",
 )
 STATE = "state.sqlite"

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_sagemaker import paging, store_parts, store_schema
+from local_sagemaker import paging, store_parts, store_points, store_schema
 
 Row = dict[str, Any]
+Point = store_points.Point
 Chapter = tuple[float, str, str]  # when, status, reason
 # What others are to be told of a write: (kind, row before, row after) -> notes. It is asked within
 # the transaction and its notes are kept in that, so that none is lost and none told of what was
@@ -67,6 +68,9 @@ KINDS: dict[str, Kind] = {
     "model-package": Kind("ModelPackageName", "ModelPackageArn", "ModelPackageStatus"),
     "endpoint-config": Kind("EndpointConfigName", "EndpointConfigArn"),
     "endpoint": Kind("EndpointName", "EndpointArn", "EndpointStatus"),
+    "experiment": Kind("ExperimentName", "ExperimentArn"),
+    "experiment-trial": Kind("TrialName", "TrialArn"),
+    "experiment-trial-component": Kind("TrialComponentName", "TrialComponentArn"),
     "inference-component": Kind(
         "InferenceComponentName", "InferenceComponentArn", "InferenceComponentStatus"
     ),
@@ -235,13 +239,13 @@ class Store:
 
     def delete_where(self, kind: str, where: Callable[[Row], bool]) -> None:
         """Remove the resources of a kind that match; for kinds without tags, stories, parts."""
-        gone = [(seq,) for seq, row in self._numbered(kind) if where(row)]
+        gone = [(seq,) for seq, row in self.numbered(kind) if where(row)]
         with self._transaction() as db:
             db.executemany("DELETE FROM resources WHERE seq = ?", gone)
 
     def rows(self, kind: str, where: Callable[[Row], bool] | None = None) -> list[Row]:
         """Every resource of a kind, in the order of creation."""
-        return [row for _, row in self._numbered(kind) if where is None or where(row)]
+        return [row for _, row in self.numbered(kind) if where is None or where(row)]
 
     def page(
         self,
@@ -259,7 +263,7 @@ class Store:
         default.
         """
         members = KINDS.get(kind, Kind("Name", "Arn"))
-        rows = [item for item in self._numbered(kind) if where is None or where(item[1])]
+        rows = [item for item in self.numbered(kind) if where is None or where(item[1])]
         spec = paging.Spec(members.name, members.status, sort_keys, default_order, page_size)
         return paging.page(rows, request, spec)
 
@@ -287,6 +291,19 @@ class Store:
         )
         return [(time, status, reason) for time, status, reason in found]
 
+    def add_points(self, component: str, points: Iterable[Point]) -> None:
+        """Add values of metrics to a trial component."""
+        with self._transaction() as db:
+            store_points.add(db, component, points)
+
+    def points(self, component: str | None = None) -> dict[str, list[Point]]:
+        """The points of one component, or of all, oldest first, by its name in lower case."""
+        return store_points.of(self._read, component)
+
+    def remove_points(self, component: str) -> None:
+        with self._transaction() as db:
+            store_points.remove(db, component)
+
     def outbox(self, most: int) -> list[tuple[int, Row]]:
         """The oldest notes that were not removed yet, each with its number."""
         found = self._read("SELECT seq, note FROM outbox ORDER BY seq LIMIT ?", (most,))
@@ -300,16 +317,8 @@ class Store:
         with self._transaction() as db:
             db.execute("DELETE FROM outbox WHERE seq <= ?", (up_to,))
 
-    def _note(
-        self, db: sqlite3.Connection, kind: str, before: Row | None, after: Row | None
-    ) -> None:
-        if self.watch is None or before is after:
-            return
-        notes = [(_dump(note),) for note in self.watch(kind, before, after)]
-        if notes:
-            db.executemany("INSERT INTO outbox (note) VALUES (?)", notes)
-
-    def _numbered(self, kind: str) -> list[tuple[int, Row]]:
+    def numbered(self, kind: str) -> list[tuple[int, Row]]:
+        """Every resource of a kind with its number, which no other resource of any kind has."""
         found = self._read(
             "SELECT seq, name, body FROM resources WHERE kind = ? ORDER BY seq", (kind,)
         )
@@ -318,6 +327,15 @@ class Store:
             return [(seq, json.loads(body)) for seq, _, body in found]
         parts = store_parts.of_all(self._read, kind)
         return [(seq, {**json.loads(body), member: parts[name]}) for seq, name, body in found]
+
+    def _note(
+        self, db: sqlite3.Connection, kind: str, before: Row | None, after: Row | None
+    ) -> None:
+        if self.watch is None or before is after:
+            return
+        notes = [(_dump(note),) for note in self.watch(kind, before, after)]
+        if notes:
+            db.executemany("INSERT INTO outbox (note) VALUES (?)", notes)
 
     def _whole(self, kind: str, name: str, head: Row) -> Row:
         member = _parts_member(kind)

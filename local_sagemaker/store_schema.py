@@ -26,6 +26,10 @@ CREATE TABLE IF NOT EXISTS stories (
     time REAL, status TEXT, reason TEXT);
 CREATE INDEX IF NOT EXISTS stories_of ON stories (kind, name);
 CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, note TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS points (
+    component TEXT NOT NULL COLLATE NOCASE, metric TEXT NOT NULL, step INTEGER, time REAL NOT NULL,
+    value REAL NOT NULL);
+CREATE INDEX IF NOT EXISTS points_of ON points (component, metric);
 """
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import jobs, transform, variants
+from local_sagemaker.engine import experiments, jobs, transform, variants
 from local_sagemaker.errors import resource_in_use, validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -41,11 +41,11 @@ SORT_KEYS = {
         "DataCaptureConfig.DestinationS3Uri",
         "DataCaptureConfig.GenerateInferenceId",
         "DataProcessing",
+        "ExperimentConfig",
         "Tags",
     ),
     kept=(
         "DataCaptureConfig.KmsKeyId",
-        "ExperimentConfig",
         "TransformOutput.KmsKeyId",
         "TransformResources.InstanceType",
         "TransformResources.TransformAmiVersion",
@@ -62,6 +62,7 @@ def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any
     now = plane.clock.now()
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
+        **experiments.job_config(plane, request, name),
         "TransformJobArn": arn(plane.config, KIND, name),
         "TransformJobStatus": "InProgress",
         "CreationTime": now,

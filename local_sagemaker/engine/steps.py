@@ -9,7 +9,7 @@ import secrets
 import string
 from typing import Any
 
-from local_sagemaker.engine import deploying, lambdas
+from local_sagemaker.engine import deploying, experiments, lambdas
 from local_sagemaker.engine.definition import Step
 from local_sagemaker.engine.own_steps import OWN_STEPS
 from local_sagemaker.engine.step_types import StepResource
@@ -19,6 +19,7 @@ from local_sagemaker.store import Row
 MAX_REASON = 1024
 MOST_SUMMARIES = 50
 PREFIX = "pipelines"
+TRIED = ("Training", "Processing", "Transform")  # their jobs become part of the execution's trial
 _RANDOM = string.ascii_letters + string.digits
 # What a FailureReason may already begin with; anything else is the algorithm's own words.
 _ORIGINS = ("ClientError", "AlgorithmError", "InternalServerError", "CapacityError")
@@ -84,6 +85,8 @@ def launch(
         return deploying.LAUNCHES[step.type.name](plane, arguments, token)
     if step.type.name == "RegisterModel":
         arguments = _registration(plane, arguments, execution, token)
+    if step.type.name in TRIED:
+        arguments = experiments.step_config(arguments, execution)
     resource = resource_of(step)
     if step.type.name in OWN_STEPS:
         arn = OWN_STEPS[step.type.name].begin(plane, arguments, execution)

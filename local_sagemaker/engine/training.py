@@ -173,9 +173,9 @@ def closing(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
         "TrainingTimeInSeconds": max(1, seconds),
         "BillableTimeInSeconds": max(1, seconds),
     }
-    found = metrics.final(_definitions(row), logs, now)
+    found = metrics.summaries(_definitions(row), logs, now)
     if found:
-        members["FinalMetricDataList"] = found
+        members |= {"FinalMetricDataList": metrics.final(found), metrics.SUMMARIES: found}
     if outcome.end == FAILED:
         members["FailureReason"] = _reason(root, outcome.exit_code)
     return members
