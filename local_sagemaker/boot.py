@@ -13,7 +13,15 @@ from typing import Any
 from local_sagemaker import images, operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
-from local_sagemaker.engine import jobs, lambdas, pipelines, services, serving, tuning
+from local_sagemaker.engine import (
+    jobs,
+    lambdas,
+    lineage_recorder,
+    pipelines,
+    services,
+    serving,
+    tuning,
+)
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
 from local_sagemaker.processes import Processes
@@ -21,8 +29,14 @@ from local_sagemaker.storage import Storage
 from local_sagemaker.store import Store
 
 API = (
+    "actions",
+    "artifacts",
+    "associations",
+    "contexts",
     "endpoint_configs",
     "endpoints",
+    "lineage_groups",
+    "lineage_queries",
     "model_package_groups",
     "model_packages",
     "models",
@@ -71,6 +85,7 @@ def recover(plane: Plane) -> None:
     them.
     """
     operations.forget_old_tokens(plane)
+    lineage_recorder.recover(plane)
     jobs.recover(plane)
     tuning.recover(plane)
     lambdas.recover(plane)
@@ -82,6 +97,7 @@ def shut_down(plane: Plane) -> None:
     """Stop what runs. Nothing is written about it: recover() tells the truth at the next start."""
     pipelines.close(plane)
     tuning.close(plane)
+    lineage_recorder.close(plane)
     lambdas.close(plane)
     jobs.close(plane)
     plane.processes.close()

@@ -59,6 +59,10 @@ KINDS: dict[str, Kind] = {
     "model-package": Kind("ModelPackageName", "ModelPackageArn", "ModelPackageStatus"),
     "endpoint-config": Kind("EndpointConfigName", "EndpointConfigArn"),
     "endpoint": Kind("EndpointName", "EndpointArn", "EndpointStatus"),
+    "artifact": Kind("ArtifactArn", "ArtifactArn"),
+    "action": Kind("ActionName", "ActionArn"),
+    "context": Kind("ContextName", "ContextArn"),
+    "lineage-group": Kind("LineageGroupName", "LineageGroupArn"),
     # Of our own, behind some types of steps: AWS has no such resources, and no ARNs.
     "lambda-invocation": Kind("InvocationName", "InvocationArn", "Status"),
     "pipeline-check": Kind("CheckJobName", "CheckArn"),

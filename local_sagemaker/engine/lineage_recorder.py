@@ -1,0 +1,177 @@
+"""Keeps lineage of what happens to jobs, model packages and endpoints, off the threads they run in.
+
+The bus only leaves word here; a thread writes half a second later, and whoever reads or writes
+lineage has everything written first (`catch_up`), so nobody sees less than has happened. What of a
+resource was written, and a note that it was, are one transaction. A killed server left resources
+without their note: they are found once, at the start. What a user has changed or deleted since
+stays so. A recorded resource may be deleted; its lineage stays, as at AWS.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from typing import Any
+
+from local_sagemaker.arns import arn
+from local_sagemaker.engine import lineage, lineage_records
+from local_sagemaker.engine.lineage import DEFAULT_GROUP, GROUP, JOBS
+from local_sagemaker.engine.lineage_records import Record
+from local_sagemaker.events import Change
+from local_sagemaker.plane import Plane
+from local_sagemaker.store import KINDS, Row
+
+log = logging.getLogger(__name__)
+
+NOTE = "lineage-note"  # kind of a row of ours: how far a resource's lineage is written
+PAUSE_SECONDS = 0.5
+PACKAGE, PACKAGE_GROUP, ENDPOINT = "model-package", "model-package-group", "endpoint"
+RECORDED = (*JOBS, PACKAGE_GROUP, PACKAGE, ENDPOINT)
+
+
+class Recorder:
+    """The changes that are not written yet, and the thread that writes them."""
+
+    def __init__(self, plane: Plane) -> None:
+        self._plane = plane
+        self._waiting: dict[tuple[str, str, str], Row] = {}
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._closing = threading.Event()
+        self._looked_back = False
+        self._unsubscribe = plane.bus.subscribe(self._hear)
+        self._thread = threading.Thread(target=self._run, name="lineage", daemon=True)
+
+    def start(self) -> None:
+        self._news.set()
+        self._thread.start()
+
+    def close(self) -> None:
+        self._unsubscribe()
+        self._closing.set()
+        self._news.set()
+        self._thread.join()
+
+    def catch_up(self) -> None:
+        """Write what is not written yet; when this returns, all that was published before is."""
+        with lineage.exclusive(self._plane):
+            looked_back, self._looked_back = self._looked_back, False  # after an error: look again
+            if not looked_back:
+                self._look_back()
+            for kind, row in self._taken():
+                self._write(kind, row)
+            self._looked_back = True
+
+    def _look_back(self) -> None:
+        for kind in RECORDED:
+            for row in self._plane.store.rows(kind):
+                self._write(kind, row)
+
+    def _hear(self, change: Change) -> None:
+        if change.kind not in RECORDED:
+            return
+        state = "" if change.kind in JOBS else change.after_status  # of a job, the last state tells
+        with self._lock:
+            self._waiting[change.kind, change.name, state] = change.row
+        self._news.set()
+
+    def _taken(self) -> list[tuple[str, Row]]:
+        with self._lock:
+            taken = [(kind, row) for (kind, _, _), row in self._waiting.items()]
+            self._waiting.clear()
+        return taken
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._news.wait()
+            self._plane.clock.wait(self._closing, PAUSE_SECONDS)
+            self._news.clear()
+            if not self._closing.is_set():
+                try:
+                    self.catch_up()
+                except Exception:
+                    log.exception("lineage not written; the next change or question tries again")
+
+    def _write(self, kind: str, row: Row) -> None:
+        """One resource, in one transaction."""
+        state = _state(kind, row)
+        name = f"{row[KINDS[kind].arn]} {row['CreationTime']}"  # a name may be used again
+        note = self._plane.store.get(NOTE, name)
+        if state is None or (note is not None and note["State"] == state):
+            return
+        record = _record(self._plane, kind, row)
+        with self._plane.store.together():
+            _store(self._plane, record)
+            if note is None:
+                self._plane.store.insert(NOTE, name, {"State": state})
+            else:
+                self._plane.store.edit(NOTE, name, lambda _: {"State": state})
+
+
+def _state(kind: str, row: Row) -> str | None:
+    """What of a resource its lineage depends on; None while there is nothing to record."""
+    if kind in JOBS:
+        return str(row[str(KINDS[kind].status)])
+    if kind == PACKAGE:
+        return str(row.get("ModelApprovalStatus", ""))
+    if kind == ENDPOINT:
+        return str(row["EndpointConfigName"]) if row["EndpointStatus"] == "InService" else None
+    return "created"
+
+
+def _record(plane: Plane, kind: str, row: Row) -> Record:
+    look = plane.store.get
+    if kind in JOBS:
+        return lineage_records.job(plane.config, kind, row, look)
+    if kind == PACKAGE:
+        return lineage_records.package(plane.config, row, look)
+    if kind == ENDPOINT:
+        return lineage_records.deployment(plane.config, row, look)
+    return lineage_records.group(plane.config, row)
+
+
+def _store(plane: Plane, record: Record) -> None:
+    """What is there already stays as it is: AWS reuses entities."""
+    for kind, request in record.entities:
+        row = lineage.new(plane, kind, request)
+        key = row[KINDS[kind].name]
+        there = plane.store.get(kind, key)
+        if there is None:
+            plane.store.insert(kind, key, row)
+        elif kind == lineage.CONTEXT and row["Properties"] and not there["Properties"]:
+            # The first execution that registers a version is noted with a group made before it.
+            plane.store.edit(kind, key, _with(Properties=row["Properties"]))
+    for source, destination, type_ in record.associations:
+        if plane.store.get(lineage.ASSOCIATION, lineage.key(source.arn, destination.arn)) is None:
+            lineage.associate(plane, source, destination, type_)
+
+
+def _with(**members: Any) -> Any:
+    return lambda row: {**row, **members}
+
+
+_RECORDERS: weakref.WeakKeyDictionary[Plane, Recorder] = weakref.WeakKeyDictionary()
+
+
+def recover(plane: Plane) -> None:
+    """Begin to record; what the last server did not come to is recorded now."""
+    its_arn = arn(plane.config, GROUP, DEFAULT_GROUP)
+    now = plane.clock.now()
+    if plane.store.get(GROUP, DEFAULT_GROUP) is None:
+        row = {"LineageGroupName": DEFAULT_GROUP, "LineageGroupArn": its_arn, "CreatedBy": {}}
+        more = {"DisplayName": DEFAULT_GROUP, "CreationTime": now, "LastModifiedTime": now}
+        plane.store.insert(GROUP, DEFAULT_GROUP, {**row, **more, "LastModifiedBy": {}})
+    recorder = _RECORDERS[plane] = Recorder(plane)
+    recorder.start()
+
+
+def catch_up(plane: Plane) -> None:
+    if plane in _RECORDERS:
+        _RECORDERS[plane].catch_up()
+
+
+def close(plane: Plane) -> None:
+    recorder = _RECORDERS.pop(plane, None)
+    if recorder is not None:
+        recorder.close()
