@@ -39,12 +39,15 @@ class Recorder:
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._closing = threading.Event()
-        self._looked_back = False
         self._unsubscribe = plane.bus.subscribe(self._hear)
         self._thread = threading.Thread(target=self._run, name="lineage", daemon=True)
 
     def start(self) -> None:
-        self._news.set()
+        """What the last server did not write comes first."""
+        for kind in RECORDED:
+            for row in self._plane.store.rows(kind):
+                if not self._is_written(kind, row):
+                    self._leave(kind, row[KINDS[kind].arn], "before", row)
         self._thread.start()
 
     def close(self) -> None:
@@ -56,24 +59,22 @@ class Recorder:
     def catch_up(self) -> None:
         """Write what is not written yet; when this returns, all that was published before is."""
         with lineage.exclusive(self._plane):
-            looked_back, self._looked_back = self._looked_back, False  # after an error: look again
-            if not looked_back:
-                self._look_back()
             for kind, row in self._taken():
-                self._write(kind, row)
-            self._looked_back = True
-
-    def _look_back(self) -> None:
-        for kind in RECORDED:
-            for row in self._plane.store.rows(kind):
-                self._write(kind, row)
+                try:
+                    self._write(kind, row)
+                except Exception:  # one resource's surprise must not leave the others out
+                    name = row[KINDS[kind].name]
+                    log.exception("lineage not written till the next start %s=%s", kind, name)
 
     def _hear(self, change: Change) -> None:
-        if change.kind not in RECORDED:
-            return
-        state = "" if change.kind in JOBS else change.after_status  # of a job, the last state tells
+        state = _state(change.kind, change.row) if change.kind in RECORDED else None
+        if state is not None:
+            # Of a job, the last state tells all.
+            self._leave(change.kind, change.name, "" if change.kind in JOBS else state, change.row)
+
+    def _leave(self, kind: str, name: str, state: str, row: Row) -> None:
         with self._lock:
-            self._waiting[change.kind, change.name, state] = change.row
+            self._waiting[kind, name, state] = row
         self._news.set()
 
     def _taken(self) -> list[tuple[str, Row]]:
@@ -83,30 +84,33 @@ class Recorder:
         return taken
 
     def _run(self) -> None:
-        while not self._closing.is_set():
+        while True:
             self._news.wait()
-            self._plane.clock.wait(self._closing, PAUSE_SECONDS)
+            if self._plane.clock.wait(self._closing, PAUSE_SECONDS):
+                return
             self._news.clear()
-            if not self._closing.is_set():
-                try:
-                    self.catch_up()
-                except Exception:
-                    log.exception("lineage not written; the next change or question tries again")
+            self.catch_up()
+
+    def _is_written(self, kind: str, row: Row) -> bool:
+        state = _state(kind, row)
+        note = self._plane.store.get(NOTE, _note(kind, row))
+        return state is None or (note is not None and note["State"] == state)
 
     def _write(self, kind: str, row: Row) -> None:
         """One resource, in one transaction."""
-        state = _state(kind, row)
-        name = f"{row[KINDS[kind].arn]} {row['CreationTime']}"  # a name may be used again
-        note = self._plane.store.get(NOTE, name)
-        if state is None or (note is not None and note["State"] == state):
+        if self._is_written(kind, row):
             return
         record = _record(self._plane, kind, row)
-        with self._plane.store.together():
+        note = {"State": _state(kind, row)}
+        with lineage.exclusive(self._plane), self._plane.store.together():
             _store(self._plane, record)
-            if note is None:
-                self._plane.store.insert(NOTE, name, {"State": state})
-            else:
-                self._plane.store.edit(NOTE, name, lambda _: {"State": state})
+            self._plane.store.delete(NOTE, _note(kind, row))
+            self._plane.store.insert(NOTE, _note(kind, row), note)
+
+
+def _note(kind: str, row: Row) -> str:
+    """The note's name; a resource's own may be used again."""
+    return f"{row[KINDS[kind].arn]} {row['CreationTime']}"
 
 
 def _state(kind: str, row: Row) -> str | None:
