@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 NOTE = "lineage-note"  # kind of a row of ours: how far a resource's lineage is written
 PAUSE_SECONDS = 0.5
 PACKAGE, PACKAGE_GROUP, ENDPOINT = "model-package", "model-package-group", "endpoint"
+# Statuses that pass by themselves.
+MOVING = ("InProgress", "Stopping", "Creating", "Updating", "SystemUpdating", "RollingBack")
 RECORDED = (*JOBS, PACKAGE_GROUP, PACKAGE, ENDPOINT)
 
 
@@ -36,6 +38,7 @@ class Recorder:
     def __init__(self, plane: Plane) -> None:
         self._plane = plane
         self._waiting: dict[tuple[str, str, str], Row] = {}
+        self._moving: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._news = threading.Event()
         self._closing = threading.Event()
@@ -59,6 +62,7 @@ class Recorder:
     def catch_up(self) -> None:
         """Write what is not written yet; when this returns, all that was published before is."""
         with lineage.exclusive(self._plane):
+            self._look_at_what_moves()
             for kind, row in self._taken():
                 try:
                     self._write(kind, row)
@@ -67,10 +71,28 @@ class Recorder:
                     log.exception("lineage not written till the next start %s=%s", kind, name)
 
     def _hear(self, change: Change) -> None:
-        state = _state(change.kind, change.row) if change.kind in RECORDED else None
+        if change.kind not in RECORDED:
+            return
+        with self._lock:
+            if change.after_status in MOVING:
+                self._moving.add((change.kind, change.name))
+            else:
+                self._moving.discard((change.kind, change.name))
+        self._leave_change(change.kind, change.name, change.row)
+
+    def _leave_change(self, kind: str, name: str, row: Row) -> None:
+        state = _state(kind, row)
         if state is not None:
-            # Of a job, the last state tells all.
-            self._leave(change.kind, change.name, "" if change.kind in JOBS else state, change.row)
+            self._leave(kind, name, "" if kind in JOBS else state, row)  # a job's last tells all
+
+    def _look_at_what_moves(self) -> None:
+        """A change is seen in the store a moment before it is published."""
+        with self._lock:
+            moving = list(self._moving)
+        for kind, name in moving:
+            row = self._plane.store.get(kind, name)
+            if row is not None:
+                self._leave_change(kind, name, row)
 
     def _leave(self, kind: str, name: str, state: str, row: Row) -> None:
         with self._lock:

@@ -6,8 +6,9 @@ are those of its query examples: DataSet -> TrainingJob -> Model -> model packag
 -> Endpoint. Names follow what AWS's notebooks print (`<group>-<version>-<status>-<time>-aws-model-
 package`); that of a deployment is not documented and is chosen here: `<endpoint>-<time>-aws-model-
 deployment`. AWS's page gives a transform job its data alone; here its model contributes too, so
-that a model's descendants tell where it was used. Times in names are seconds since the epoch, of
-what happened to the resource, so that recording it again gives the same names.
+that a model's descendants tell where it was used. Times in names are seconds since the epoch (a
+deployment's milliseconds), of what happened to the resource, so that recording it again gives the
+same names.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def package(config: Config, row: Row, look: Look) -> Record:
 def deployment(config: Config, row: Row, look: Look) -> Record:
     """What an endpoint serves now, by its plan and by its config, if that is still there."""
     record = Record(config)
-    name, when = row["EndpointName"], int(row["LastModifiedTime"])
+    name, when = row["EndpointName"], int(row["LastModifiedTime"] * 1000)
     source = {"SourceUri": row["EndpointArn"], "SourceType": "ARN"}
     action = record.add(
         ACTION,

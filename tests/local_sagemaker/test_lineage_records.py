@@ -10,7 +10,7 @@ import pytest
 
 from local_sagemaker import boot
 from local_sagemaker.clock import FakeClock
-from tests.local_sagemaker import hosting, pipelining
+from tests.local_sagemaker import hosting, pipelining, test_transform_jobs
 from tests.local_sagemaker.test_lineage_entities import artifact, refused
 from tests.local_sagemaker.test_lineage_queries import query
 from tests.local_sagemaker.test_model_registry import IMAGE, register
@@ -62,6 +62,20 @@ def test_a_processing_job_is_recorded_with_image_inputs_and_outputs(
         (uri, "DataSet", "ContributedTo <-"),
         (image, "Image", "ContributedTo <-"),
         (f"s3://{local.bucket}/out", "DataSet", "Produced ->"),
+    }
+
+
+def test_a_transform_job_is_recorded_with_its_model(local: Any, sagemaker: Any) -> None:
+    model = hosting.create_model(local, sagemaker)
+    local.put("in/a.csv", "1,2")
+    sagemaker.create_transform_job(**test_transform_jobs.request(local, ModelName=model))
+    local.until("transform-job", "job")
+    bucket = f"s3://{local.bucket}"
+    assert edges(sagemaker, component("job", "transform-job")) == {
+        (f"{bucket}/in/", "DataSet", "ContributedTo <-"),
+        (f"{bucket}/models/one/model.tar.gz", "Model", "ContributedTo <-"),
+        (hosting.XGBOOST, "Image", "ContributedTo <-"),
+        (f"{bucket}/out", "DataSet", "Produced ->"),
     }
 
 
@@ -147,10 +161,22 @@ def run_to_an_endpoint(local: Any, sagemaker: Any, data: str) -> str:
     )
 
 
-def test_every_approval_is_an_action_of_its_own(sagemaker: Any) -> None:
+@pytest.fixture
+def restart(start: Callable[..., Any], tmp_path: Path) -> Callable[[], Any]:
+    """A server in this test's home whose clock stands still, so that nothing is written in the
+    background; again and again.
+    """
+    return lambda: start(tmp_path / "home", slots=1, clock=FakeClock())
+
+
+def test_every_approval_is_an_action_of_its_own(restart: Callable[[], Any]) -> None:
+    local = restart()
+    sagemaker = local.client()
     sagemaker.create_model_package_group(ModelPackageGroupName="Churn")
     arn = register(sagemaker, "Churn", MetadataProperties={"CommitId": "abc"})
     sagemaker.update_model_package(ModelPackageArn=arn, ModelApprovalStatus="Approved")
+    sagemaker.list_actions()
+    local.plane.clock.advance(60)
     sagemaker.update_model_package(
         ModelPackageArn=arn, CustomerMetadataProperties={"not": "an approval"}
     )
@@ -198,14 +224,6 @@ def test_every_deployment_is_an_action_of_its_own(local: Any, sagemaker: Any) ->
             (hosting.XGBOOST, "Image", "ContributedTo <-"),
             (context["ContextArn"].partition("/")[2], "Endpoint", "AssociatedWith ->"),
         }
-
-
-@pytest.fixture
-def restart(start: Callable[..., Any], tmp_path: Path) -> Callable[[], Any]:
-    """A server in this test's home whose clock stands still, so that nothing is written in the
-    background; again and again.
-    """
-    return lambda: start(tmp_path / "home", slots=1, clock=FakeClock())
 
 
 def test_nothing_is_written_in_the_caller_s_time(restart: Callable[[], Any]) -> None:
