@@ -67,6 +67,7 @@ KINDS: dict[str, Kind] = {
     "lambda-invocation": Kind("InvocationName", "InvocationArn", "Status"),
     "pipeline-check": Kind("CheckJobName", "CheckArn"),
     "pipeline-cleanup": Kind("CleanupName", "CleanupArn", "Status"),
+    "pipeline-lineage": Kind("LineageName", "LineageArn", "Status"),
     "pipeline-callback": Kind("CallbackToken", "CallbackArn", "Status"),
 }
 

@@ -15,30 +15,18 @@ SORT_KEYS = {
     name: name
     for name in ("CreationTime", "SourceArn", "DestinationArn", "SourceType", "DestinationType")
 }
-EXPERIMENTAL = (":experiment/", f":{lineage.COMPONENT}/")
 
 
 @operation("AddAssociation")
 def add_association(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     lineage_recorder.catch_up(plane)
-    with lineage.exclusive(plane):
-        source = lineage.existing(plane, request["SourceArn"])
-        destination = lineage.existing(plane, request["DestinationArn"])
-        if source == destination:
-            raise validation(f"{source.arn} cannot be associated with itself")
-        if all(any(part in each.arn for part in EXPERIMENTAL) for each in (source, destination)):
-            raise validation(
-                "Associations cannot be created between two experiment entities: "
-                f"{source.arn}, {destination.arn}"
-            )
-        try:
-            kind = request.get("AssociationType")
-            return lineage.associate(plane, source, destination, kind)
-        except Duplicate as cause:
-            raise validation(
-                f"Association between {source.arn} and {destination.arn} already exists; delete it "
-                "with DeleteAssociation to give it another type"
-            ) from cause
+    try:
+        return lineage.join(plane, request)
+    except Duplicate as cause:
+        raise validation(
+            f"Association between {request['SourceArn']} and {request['DestinationArn']} already "
+            "exists; delete it with DeleteAssociation to give it another type"
+        ) from cause
 
 
 @operation("DeleteAssociation")

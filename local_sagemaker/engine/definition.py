@@ -17,6 +17,7 @@ from local_sagemaker.engine import (
     cleanups,
     conditions,
     expressions,
+    lineage_steps,
     outputs,
     parameters,
     retries,
@@ -239,6 +240,8 @@ def _check_request(kind: StepType, request: dict[str, Any]) -> None:
         _check_payload(kind, request)
     if kind.name == "Cleanup":
         cleanups.sources(request)
+    if kind.name == "Lineage":
+        lineage_steps.check(request)
     if check_types.names_of(kind.name):
         check_types.check(kind.name, request)
 

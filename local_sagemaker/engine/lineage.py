@@ -252,6 +252,25 @@ def existing(plane: Plane, text: str) -> Vertex:
     return found
 
 
+def join(plane: Plane, request: Row) -> Row:
+    """Do what an AddAssociation request asks for. Raises Duplicate, and ApiError."""
+    with exclusive(plane):
+        source = existing(plane, request["SourceArn"])
+        destination = existing(plane, request["DestinationArn"])
+        if source.arn == destination.arn:
+            raise validation(f"{source.arn} cannot be associated with itself")
+        if all(_is_of_experiment(each) for each in (source, destination)):
+            raise validation(
+                "Associations cannot be created between two experiment entities: "
+                f"{source.arn}, {destination.arn}"
+            )
+        return associate(plane, source, destination, request.get("AssociationType"))
+
+
+def _is_of_experiment(end: Vertex) -> bool:
+    return any(f":{part}/" in end.arn for part in ("experiment", COMPONENT))
+
+
 def associate(plane: Plane, source: Vertex, destination: Vertex, kind: str | None) -> Row:
     """Store an association. Raises Duplicate."""
     row: dict[str, Any] = {

@@ -8,7 +8,15 @@ Each rule looks at the whole definition and yields messages that name the step a
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from local_sagemaker.engine import check_types, cleanups, expressions, graph, outputs, paths
+from local_sagemaker.engine import (
+    check_types,
+    cleanups,
+    expressions,
+    graph,
+    lineage_steps,
+    outputs,
+    paths,
+)
 from local_sagemaker.engine.definition import Definition, DefinitionError, Step, read
 from local_sagemaker.engine.expressions import EXECUTION_VARIABLES, Reference
 from local_sagemaker.engine.paths import did_you_mean
@@ -189,6 +197,8 @@ def _exposed(step: Step) -> list[paths.Path] | None:
         return [("OutputParameters", name) for name in names]
     if check_types.names_of(step.type.name):
         return [(name,) for name in check_types.exposed(step.type.name)]
+    if step.type.name == "Lineage":
+        return lineage_steps.exposed(step.arguments)
     return _EXPOSED.get(step.type.name)
 
 

@@ -211,6 +211,20 @@ STEP_TYPES: dict[str, StepType] = {
             ),
             "Cleanup",
         ),
+        StepType(
+            "Lineage",
+            StepResource(
+                "pipeline-lineage",
+                None,
+                None,
+                "LineageName",
+                "LineageName",
+                "job",
+                status_member="Status",
+                outcomes=_OWN,
+            ),
+            "Lineage",
+        ),
         StepType("Condition"),
         StepType("Fail"),
         StepType(
