@@ -18,6 +18,7 @@ from local_sagemaker.engine import (
     forwarding,
     jobs,
     lambdas,
+    lineage_recorder,
     pipelines,
     services,
     serving,
@@ -30,10 +31,16 @@ from local_sagemaker.storage import Storage
 from local_sagemaker.store import Store
 
 API = (
+    "actions",
+    "artifacts",
+    "associations",
+    "contexts",
     "endpoint_configs",
     "endpoints",
     "experiments",
     "inference_components",
+    "lineage_groups",
+    "lineage_queries",
     "model_package_groups",
     "model_packages",
     "models",
@@ -85,6 +92,7 @@ def recover(plane: Plane) -> None:
     """After a start: pipelines are last, since they look at all the others, and start new ones."""
     forwarding.of(plane).start()  # first: what the recovery changes is news as well
     operations.forget_old_tokens(plane)
+    lineage_recorder.recover(plane)
     jobs.recover(plane)
     tuning.recover(plane)
     lambdas.recover(plane)
@@ -97,6 +105,7 @@ def shut_down(plane: Plane) -> None:
     """Stop what runs. Nothing is written about it: recover() tells the truth at the next start."""
     pipelines.close(plane)
     tuning.close(plane)
+    lineage_recorder.close(plane)
     lambdas.close(plane)
     jobs.close(plane)
     plane.processes.close()

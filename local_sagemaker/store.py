@@ -74,10 +74,15 @@ KINDS: dict[str, Kind] = {
     "inference-component": Kind(
         "InferenceComponentName", "InferenceComponentArn", "InferenceComponentStatus"
     ),
+    "artifact": Kind("ArtifactArn", "ArtifactArn"),
+    "action": Kind("ActionName", "ActionArn"),
+    "context": Kind("ContextName", "ContextArn"),
+    "lineage-group": Kind("LineageGroupName", "LineageGroupArn"),
     # Of our own, behind some types of steps: AWS has no such resources, and no ARNs.
     "lambda-invocation": Kind("InvocationName", "InvocationArn", "Status"),
     "pipeline-check": Kind("CheckJobName", "CheckArn"),
     "pipeline-cleanup": Kind("CleanupName", "CleanupArn", "Status"),
+    "pipeline-lineage": Kind("LineageName", "LineageArn", "Status"),
     "pipeline-callback": Kind("CallbackToken", "CallbackArn", "Status"),
 }
 

@@ -18,6 +18,7 @@ from local_sagemaker.engine import (
     conditions,
     expressions,
     foreach,
+    lineage_steps,
     outputs,
     parameters,
     retries,
@@ -268,6 +269,8 @@ def _check_request(kind: StepType, request: dict[str, Any]) -> None:
         cleanups.sources(request)
     if kind.name == foreach.TYPE:
         foreach.check(request)
+    if kind.name == "Lineage":
+        lineage_steps.check(request)
     if check_types.names_of(kind.name):
         check_types.check(kind.name, request)
 

@@ -13,6 +13,7 @@ from local_sagemaker.engine import (
     cleanups,
     expressions,
     graph,
+    lineage_steps,
     loop_rules,
     outputs,
     paths,
@@ -213,6 +214,8 @@ def _exposed(step: Step) -> list[paths.Path] | None:
         return [("OutputParameters", name) for name in names]
     if check_types.names_of(step.type.name):
         return [(name,) for name in check_types.exposed(step.type.name)]
+    if step.type.name == "Lineage":
+        return lineage_steps.exposed(step.arguments)
     return _EXPOSED.get(step.type.name)
 
 
