@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
-from tests.local_sagemaker.hosting import XGBOOST
-from tests.local_sagemaker.pipelining import ROLE, condition, fail, processing, reads
+from tests.local_sagemaker.hosting import XGBOOST, component, empty_variant
+from tests.local_sagemaker.pipelining import ROLE, condition, fail, for_each, processing, reads
 
 CLUSTER = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 10}
+COMPILED_NOTEBOOK = Path(__file__).with_name("definitions") / "notebook_job.json"
 OUT = "/opt/ml/processing/out"
 PREPARE = (
     f'for i in $(seq 1 60); do echo "$((i % 7)),$((i % 5)),$i"; done > {OUT}/rows.csv; '
@@ -141,6 +143,46 @@ def registered() -> dict[str, Any]:
     }
 
 
+def notebook(bucket: str) -> dict[str, Any]:
+    """What the SDK's NotebookJobStep compiles to, on a notebook that prints its parameter."""
+    text = COMPILED_NOTEBOOK.read_text().replace("the-bucket", bucket)
+    made: dict[str, Any] = json.loads(text)["Steps"][0]
+    return made
+
+
+def lineage() -> dict[str, Any]:
+    """The model of this run, as produced by the team's action."""
+    action = {
+        "ActionName": join("golden", get("Execution.PipelineExecutionId"), on="-"),
+        "ActionType": "ModelTraining",
+        "Source": {"SourceUri": get("Execution.PipelineExecutionArn")},
+    }
+    model = {
+        "ArtifactName": "golden-model",
+        "ArtifactType": "Model",
+        "Source": {"SourceUri": get("Steps.Train.ModelArtifacts.S3ModelArtifacts")},
+    }
+    return {
+        "Actions": [action],
+        "Artifacts": [model],
+        "Associations": [
+            {
+                "Source": {"Name": action["ActionName"], "Type": "Action"},
+                "Destination": {"Name": "golden-model", "Type": "Artifact"},
+                "AssociationType": "Produced",
+            }
+        ],
+    }
+
+
+def components() -> list[dict[str, Any]]:
+    """An endpoint without a model, and the model on it as an inference component."""
+    config, endpoint = served("Shared", empty_variant(), ExecutionRoleArn=ROLE)
+    request = component(None, "golden-component", EndpointName=get("Steps.Shared.EndpointName"))
+    request["Specification"]["ModelName"] = get("Steps.Model.ModelName")
+    return [config, endpoint, step("Component", "InferenceComponent", request)]
+
+
 def steps(bucket: str, function: str, queue: str) -> list[dict[str, Any]]:
     """In no order that matters: what each needs, its references say."""
     rmse = {
@@ -163,6 +205,19 @@ def steps(bucket: str, function: str, queue: str) -> list[dict[str, Any]]:
         step("Score", "Transform", transform(bucket)),
         check("QualityCheck", "DATA_QUALITY", ANALYZE, bucket, **no_data_quality),
         check("ClarifyCheck", "DATA_BIAS", BIAS, bucket),
+        for_each(
+            ['{"name": "a"}', '{"name": "b"}'],
+            processing(
+                "Slice",
+                f"test -n $SLICE && echo $SLICE > {OUT}/slice",
+                arguments={"Environment": {"SLICE": get("ForEach.CurrentItem.name")}}
+                | writes(bucket, "Slice"),
+            ),
+            name="Slices",
+        ),
+        notebook(bucket),
+        step("Record", "Lineage", lineage()),
+        *components(),
         processing(
             "Evaluate",
             EVALUATE,

@@ -13,6 +13,7 @@ from tests.local_sagemaker.conftest import new_client
 from tests.local_sagemaker.hosting import ask
 from tests.local_sagemaker.pipelining import ENDS, EXECUTION, ROLE, listed, status
 from tests.local_sagemaker.test_lambda_steps import zipped
+from tests.local_sagemaker.test_notebook_jobs import INPUT, notebook
 
 
 @pytest.fixture
@@ -70,6 +71,8 @@ def test_it_runs_green_from_data_to_an_answering_endpoint(
     local: Any, sagemaker: Any, function: str, sqs: Any
 ) -> None:
     queue = sqs.create_queue(QueueName=f"q-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    for name, content in {"simple.ipynb": notebook("print(x)"), "init.sh": ""}.items():
+        local.put(f"{INPUT}/{name}", content)
     text = golden.definition(local.bucket, function, queue)
     sagemaker.create_model_package_group(ModelPackageGroupName="golden")
     sagemaker.create_pipeline(PipelineName="golden", RoleArn=ROLE, PipelineDefinition=text)
@@ -84,5 +87,14 @@ def test_it_runs_green_from_data_to_an_answering_endpoint(
     assert set(steps.values()) == {("Succeeded", None)}, steps
     assert status(sagemaker, arn) == ("Succeeded", None)
     assert "Worse" not in steps
+    assert {"Slice-0", "Slice-1"} <= steps.keys()
     assert float(ask(local.client("sagemaker-runtime"), "1,2", "golden")) > 0
+    assert float(
+        ask(
+            local.client("sagemaker-runtime"),
+            "1,2",
+            "shared",
+            InferenceComponentName="golden-component",
+        )
+    )
     assert not [key for key in local.keys("") if key.endswith("rows.csv")]
