@@ -40,6 +40,14 @@ class Answer:
     document: dict[str, Any]
 
 
+class Refused(Exception):  # noqa: N818 - it says what is the case
+    """The command did its work and the answer is no: it is printed, and the exit code is 1."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.text)
+        self.answer = answer
+
+
 Command = Callable[[argparse.Namespace], Answer]
 
 
@@ -68,8 +76,11 @@ def add_shared_options(command: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Do arguments.command, print its answer; the exit code."""
+    exit_code = 0
     try:
         answer: Answer = arguments.command(arguments)
+    except Refused as refused:
+        answer, exit_code = refused.answer, 1
     except (DeployError, SettingsError) as error:
         return _failed(arguments, str(error), error.exit_code)
     except ProblemError as error:
@@ -83,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _failed(arguments, "Interrupted; what was asked of SageMaker goes on.", 130)
     print(json.dumps(answer.document, default=str) if arguments.json else answer.text)
-    return 0
+    return exit_code
 
 
 def _failed(arguments: argparse.Namespace, reason: str, exit_code: int) -> int:

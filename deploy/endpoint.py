@@ -12,7 +12,6 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from deploy import commands, packages
 from deploy.commands import Answer, DeployError
+from deploy.requests import Requests
 from deploy.served import served, version_of, wait
 from pipelines import settings
 from pipelines.settings import Settings
@@ -110,26 +110,36 @@ def _deploy(
             {**document, "change": "none", "status": "InService"},
         )
     change = "update" if there else "create"
-    if dry_run:
-        text = f"Would {change} endpoint {name}: {_wording(there)} -> version {version}"
-        return Answer(text, {**document, "change": change, "dry_run": True})
-    if there and there["status"] in ("Creating", "Updating", "SystemUpdating", "RollingBack"):
+    requests = Requests(dry_run)
+    if (
+        not dry_run
+        and there
+        and there["status"] in ("Creating", "Updating", "SystemUpdating", "RollingBack")
+    ):
         wait(client, name, place.poll_seconds)
     model = f"{name[:40].rstrip('-')}-v{version}-{_digest(arn, place.role_arn)}"
     config = f"{model}-{_digest(variant)}"
     _make(
-        client.create_model,
+        requests,
+        client,
+        "create_model",
         ModelName=model,
         ExecutionRoleArn=place.role_arn,
         PrimaryContainer={"ModelPackageName": arn},
     )
     _make(
-        client.create_endpoint_config,
+        requests,
+        client,
+        "create_endpoint_config",
         EndpointConfigName=config,
         ProductionVariants=[{**variant, "ModelName": model, "InitialVariantWeight": 1.0}],
     )
-    act = client.update_endpoint if there else client.create_endpoint
-    act(EndpointName=name, EndpointConfigName=config)
+    act = "update_endpoint" if there else "create_endpoint"
+    requests.send(client, act, EndpointName=name, EndpointConfigName=config)
+    if dry_run:
+        text = f"Would {change} endpoint {name}: {_wording(there)} -> version {version}"
+        shown = {"change": change, "dry_run": True, "requests": requests.documents}
+        return Answer(f"{text}\n{requests.text()}", {**document, **shown})
     status = wait(client, name, place.poll_seconds)
     text = f"Endpoint {name}: {_wording(there)} -> version {version}, {status}"
     return Answer(text, {**document, "change": change, "status": status})
@@ -175,12 +185,14 @@ def delete(arguments: argparse.Namespace) -> Answer:
     doomed = [("endpoint", name), ("endpoint configuration", there["config"])]
     doomed += [("model", model) for model in models]
     words = "\n".join(f"  {kind} {what}" for kind, what in doomed)
-    if arguments.dry_run:
-        return Answer(f"Would delete\n{words}", {"deleted": [], "dry_run": True})
-    client.delete_endpoint(EndpointName=name)
-    client.delete_endpoint_config(EndpointConfigName=there["config"])
+    requests = Requests(arguments.dry_run)
+    requests.send(client, "delete_endpoint", EndpointName=name)
+    requests.send(client, "delete_endpoint_config", EndpointConfigName=there["config"])
     for model in models:
-        client.delete_model(ModelName=model)
+        requests.send(client, "delete_model", ModelName=model)
+    if arguments.dry_run:
+        shown = {"deleted": [], "dry_run": True, "requests": requests.documents}
+        return Answer(f"Would delete\n{words}\n{requests.text()}", shown)
     return Answer(f"Deleted\n{words}", {"deleted": [{"kind": k, "name": n} for k, n in doomed]})
 
 
@@ -194,10 +206,10 @@ def _digest(*facts: Any) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:6]
 
 
-def _make(create: Callable[..., Any], **request: Any) -> None:
+def _make(requests: Requests, client: Any, operation: str, **request: Any) -> None:
     """Create what may be there from an earlier attempt: its name says all that it is made from."""
     try:
-        create(**request)
+        requests.send(client, operation, **request)
     except ClientError as error:
         if not any(words in error.response["Error"]["Message"].lower() for words in TAKEN):
             raise

@@ -12,6 +12,7 @@ from typing import Any
 
 from deploy import commands, packages
 from deploy.commands import Answer
+from deploy.requests import Requests
 from pipelines import settings
 
 METADATA_SHOWN = 6
@@ -85,12 +86,19 @@ def _decide(arguments: argparse.Namespace, approval: str) -> Answer:
     document = {"group": group, "version": version, "before": before, "after": approval}
     if before == approval:
         return Answer(f"{group} version {version} is {approval} already.", document)
-    if arguments.dry_run:
-        return Answer(f"Would change {group} version {version}: {before} -> {approval}", document)
     reason = {"ApprovalDescription": arguments.reason} if arguments.reason else {}
-    client.update_model_package(
-        ModelPackageArn=chosen["ModelPackageArn"], ModelApprovalStatus=approval, **reason
+    requests = Requests(arguments.dry_run)
+    requests.send(
+        client,
+        "update_model_package",
+        ModelPackageArn=chosen["ModelPackageArn"],
+        ModelApprovalStatus=approval,
+        **reason,
     )
+    if arguments.dry_run:
+        text = f"Would change {group} version {version}: {before} -> {approval}"
+        shown = {"dry_run": True, "requests": requests.documents}
+        return Answer(f"{text}\n{requests.text()}", {**document, **shown})
     return Answer(f"{group} version {version}: {before} -> {approval}", document)
 
 

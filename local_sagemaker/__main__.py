@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from local_sagemaker import config, daemon, step_commands
+from local_sagemaker.containers import archives
+from local_sagemaker.store_schema import OtherVersion
 
 EXAMPLE = """\
 example:
@@ -40,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     command: Command = arguments.command
     try:
         return command(arguments, home)
-    except daemon.DaemonError as cause:
+    except (daemon.DaemonError, OtherVersion) as cause:
         print(f"local_sagemaker: {cause}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -193,19 +195,28 @@ def operations(arguments: argparse.Namespace, home: Path) -> int:
 
 
 def _foreground(arguments: argparse.Namespace, home: Path) -> int:
-    from local_sagemaker import ministack, own_images, serve
+    from local_sagemaker import ministack, serve
+    from local_sagemaker.containers.archives import ArchiveError
+    from local_sagemaker.own_images import OwnImagesError
 
     logging.basicConfig(
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     tell = _teller(arguments.ready_fd)
+    refusals = (
+        serve.StartError,
+        ministack.MiniStackError,
+        OwnImagesError,
+        ArchiveError,
+        OtherVersion,
+    )
     try:
         beside = None
         if arguments.s3_endpoint is None:
             beside = serve.Beside(arguments.s3_port, ministack.find_python(os.environ))
         serve.run(_config(arguments, home, os.environ), beside, lambda: tell("ready"))
-    except (serve.StartError, ministack.MiniStackError, own_images.OwnImagesError) as cause:
+    except refusals as cause:
         tell(str(cause))
         print(f"local_sagemaker: {cause}", file=sys.stderr)
         return 1
@@ -245,6 +256,7 @@ def _config(arguments: argparse.Namespace, home: Path, environ: Mapping[str, str
         slots=arguments.slots or os.cpu_count() or 1,
         preload=_preload(arguments.preload),
         images=config.images_file(environ),
+        archive_limits=archives.limits(environ),
         owns_s3=arguments.s3_endpoint is None,
         allow_reset=arguments.allow_reset or config.allows_reset(environ),
         **keys,

@@ -10,13 +10,15 @@ import functools
 import importlib
 from typing import Any
 
-from local_sagemaker import images, operations, overlays, own_images
+from local_sagemaker import operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
 from local_sagemaker.engine import (
+    components,
     forwarding,
     jobs,
     lambdas,
+    lineage_recorder,
     pipelines,
     services,
     serving,
@@ -29,8 +31,16 @@ from local_sagemaker.storage import Storage
 from local_sagemaker.store import Store
 
 API = (
+    "actions",
+    "artifacts",
+    "associations",
+    "contexts",
     "endpoint_configs",
     "endpoints",
+    "experiments",
+    "inference_components",
+    "lineage_groups",
+    "lineage_queries",
     "model_package_groups",
     "model_packages",
     "models",
@@ -39,9 +49,12 @@ API = (
     "pipeline_versions",
     "pipelines",
     "processing_jobs",
+    "search",
     "tags",
     "training_jobs",
     "transform_jobs",
+    "trial_components",
+    "trials",
     "tuning_jobs",
 )
 STATE = "state.sqlite"
@@ -58,8 +71,8 @@ def build(config: Config, clock: Clock | None = None) -> Plane:
     OwnImagesError."""
     load_api()
     config.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    own = config.images or config.home / "images.yaml"
-    images.use(own_images.load(own, required=config.images is not None))
+    file = config.images or config.home / "images.yaml"
+    own = own_images.load(file, required=config.images is not None)
     overlays.write_shims(config.home)
     plane = Plane(
         config=config,
@@ -69,28 +82,30 @@ def build(config: Config, clock: Clock | None = None) -> Plane:
         storage=Storage(config),
         processes=Processes(config),
         call=_not_yet,
+        own_images=own,
     )
     plane.call = functools.partial(operations.call, plane)
     return plane
 
 
 def recover(plane: Plane) -> None:
-    """After a start: jobs of the last server are ended first, since pipelines and endpoints look at
-    them.
-    """
+    """After a start: pipelines are last, since they look at all the others, and start new ones."""
     forwarding.of(plane).start()  # first: what the recovery changes is news as well
     operations.forget_old_tokens(plane)
+    lineage_recorder.recover(plane)
     jobs.recover(plane)
     tuning.recover(plane)
     lambdas.recover(plane)
-    pipelines.recover(plane)
     serving.recover(plane)
+    components.recover(plane)
+    pipelines.recover(plane)
 
 
 def shut_down(plane: Plane) -> None:
     """Stop what runs. Nothing is written about it: recover() tells the truth at the next start."""
     pipelines.close(plane)
     tuning.close(plane)
+    lineage_recorder.close(plane)
     lambdas.close(plane)
     jobs.close(plane)
     plane.processes.close()

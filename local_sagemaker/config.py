@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from local_sagemaker.containers.archives import Limits
+
 ACCOUNT = "000000000000"
 DEFAULT_PORT = 8600
 DEFAULT_S3_PORT = 8601
@@ -32,6 +34,8 @@ class Config:
     preload: tuple[str, ...] = ()
     # The user's own images (own_images.py); None: images.yaml in the home, if it is there.
     images: Path | None = None
+    # What an archive that a user gives may unpack to (containers/archives.py).
+    archive_limits: Limits = field(default_factory=Limits)
     # Is the S3 a MiniStack of our own, which ends and is wiped with us?
     owns_s3: bool = False
     # For test suites: POST /_reset forgets everything.
@@ -70,6 +74,7 @@ def client_environment(config: Config) -> dict[str, str]:
         "AWS_ENDPOINT_URL": config.s3_endpoint,
         "AWS_ENDPOINT_URL_SAGEMAKER": config.endpoint,
         "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": config.endpoint,
+        "AWS_ENDPOINT_URL_SAGEMAKER_METRICS": config.endpoint,
         "AWS_ACCESS_KEY_ID": config.access_key,
         "AWS_SECRET_ACCESS_KEY": config.secret_key,
         "AWS_DEFAULT_REGION": config.region,

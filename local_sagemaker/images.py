@@ -8,7 +8,8 @@ own entrypoint comes before the table (engine/jobs.py), and so do the images of 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from local_sagemaker.containers.xgboost_parameters import METRICS
@@ -23,7 +24,9 @@ CONTAINERS = Path(__file__).parent / "containers"
 CONTAINER = ["python", str(CONTAINERS / "run.py")]
 SCRIPT_TRAIN = ["python", str(CONTAINERS / "script_train.py"), "/opt/ml"]
 XGBOOST_TRAIN = ["python", str(CONTAINERS / "xgboost_train.py"), "/opt/ml"]
+NOTEBOOK_JOB = ["python", str(CONTAINERS / "notebook_job.py"), "/opt/ml"]
 MODEL_CODE = "/opt/ml/model/code"
+NO_PROCESS = "it has no default command; give AppSpecification.ContainerEntrypoint"
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,9 @@ class Image:
     `metrics` are those that its own algorithm prints, found as `metric_regex` says.
 
     None where a command is not supported: `no_train` / `no_serve` then say why. `serve_cwd` is
-    where serve starts. `version` is the tag whose versions are installed here; another tag runs,
-    with `notes` as the warning.
+    where serve starts. `programs` are executables that only this image has, for entrypoints.
+    `version` is the tag whose versions are installed here; another tag runs, with `notes` as the
+    warning.
     """
 
     name: str
@@ -51,7 +55,12 @@ class Image:
     no_train: str = ""
     no_serve: str = ""
     process: list[str] | None = None
-    no_process: str = "it has no default command; give AppSpecification.ContainerEntrypoint"
+    no_process: str = NO_PROCESS
+    programs: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def entrypoint(self, given: list[str]) -> list[str]:
+        """A job's own entrypoint, with a program of the image replaced by what does it here."""
+        return [*self.programs.get(given[0], given[:1]), *given[1:]]
 
     def process_command(self) -> list[str]:
         """The command of a processing job without an entrypoint of its own; refuses an image that
@@ -85,11 +94,45 @@ class Image:
         ]
 
 
+Own = Mapping[str, Image]
+"""The images of the user's own file, by repository[:tag] (own_images.py)."""
 SCRIPT_ONLY = (
     "{} has no algorithm of its own; give a program with the hyperparameters sagemaker_program and "
     "sagemaker_submit_directory, or AlgorithmSpecification.ContainerEntrypoint"
 )
 OWN_ENTRYPOINT = "it has no train command; give AlgorithmSpecification.ContainerEntrypoint"
+
+# SageMaker Distribution and the older Studio images that notebook jobs run in.
+NOTEBOOK_IMAGES = (
+    "sagemaker-distribution",
+    "sagemaker-distribution-prod",
+    "sagemaker-base-python",
+    "sagemaker-base-python-310",
+    "sagemaker-data-science-310",
+)
+ANALYZERS = {
+    "sagemaker-model-monitor-analyzer": "Model Monitor's analyzer",
+    "sagemaker-clarify-processing": "Clarify",
+}
+
+
+def _notebooks(name: str) -> Image:
+    return Image(
+        name,
+        programs={"amazon_sagemaker_scheduler": NOTEBOOK_JOB},
+        no_train=f"{OWN_ENTRYPOINT}, as notebook jobs do with amazon_sagemaker_scheduler",
+        no_serve="it is an image for notebooks",
+    )
+
+
+def _analyzer(name: str, title: str) -> Image:
+    return Image(
+        name,
+        no_process=f"{title} is not supported yet; {NO_PROCESS}",
+        no_train=OWN_ENTRYPOINT,
+        no_serve="it analyzes data",
+    )
+
 
 IMAGES = {
     image.name: image
@@ -116,6 +159,8 @@ IMAGES = {
             serve_cwd=MODEL_CODE,
             no_train=OWN_ENTRYPOINT,
         ),
+        *(_notebooks(name) for name in NOTEBOOK_IMAGES),
+        *(_analyzer(name, title) for name, title in ANALYZERS.items()),
     )
 }
 
@@ -125,23 +170,12 @@ REFUSED = {
     "pytorch": "PyTorch is not installed here; use the XGBoost or scikit-learn image",
     "tensorflow": "TensorFlow is not installed here; use the XGBoost or scikit-learn image",
     "huggingface": "Hugging Face images are not supported; use the XGBoost or scikit-learn image",
-    "sagemaker-model-monitor-analyzer": "Model Monitor's analyzer is not supported yet",
-    "sagemaker-clarify-processing": "Clarify is not supported yet",
 }
 
 
-# The images of the user's own file, by repository[:tag]; set when the server starts.
-_OWN: dict[str, Image] = {}
-
-
-def use(own: dict[str, Image]) -> None:
-    """From now on these come before the table."""
-    _OWN.clear()
-    _OWN.update(own)
-
-
-def resolve(image_uri: str) -> Image:
-    """The row for an image URI, with its tag and the warnings that go into the job's log.
+def resolve(image_uri: str, own: Own) -> Image:
+    """The row for an image URI, with its tag and the warnings that go into the job's log; the
+    user's own images (Plane.own_images) come before the table.
 
     Raises ApiError (ValidationException) for an image that cannot run here; the message names the
     table.
@@ -150,7 +184,7 @@ def resolve(image_uri: str) -> Image:
     name, tag = (match["name"].rpartition("/")[2], match["tag"] or "") if match else (image_uri, "")
     full = match["name"] if match else image_uri
     keys = (f"{full}:{tag}", f"{name}:{tag}", full, name)
-    row = next((_OWN[key] for key in keys if key in _OWN), IMAGES.get(name))
+    row = next((own[key] for key in keys if key in own), IMAGES.get(name))
     if row is None:
         raise _unknown(image_uri, name)
     return replace(row, tag=tag, notes=_notes(row, tag))

@@ -11,39 +11,53 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import functools
 import os
 import signal
+import socket
+import struct
 import sys
+import sysconfig
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 OPT_ML = Path("/opt/ml")
 CLONE_NEWNS, CLONE_NEWUSER, CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+CLONE_NEWNET = 0x40000000
+MS_RDONLY, MS_REMOUNT = 1, 32
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 PR_SET_CHILD_SUBREAPER = 36
+SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8914, 0x1, 0x40
+# statvfs says it, mount must repeat it: an unprivileged remount may take no restriction back.
+LOCKED = {os.ST_NOSUID: 2, os.ST_NODEV: 4, os.ST_NOEXEC: 8, os.ST_NOATIME: 1024} | {
+    os.ST_NODIRATIME: 2048,
+    os.ST_RELATIME: 1 << 21,
+}
 
 
 @dataclass(frozen=True)
 class Isolation:
-    """What this machine allows: an own mount table, own process ids, and whether a user namespace
-    is the way.
+    """What this machine allows: an own mount table, own process ids, whether a user namespace is
+    the way, and a network of a program's own.
     """
 
     mounts: bool
     pids: bool
     user: bool = False
+    network: bool = False
 
     def describe(self) -> str:
         """For people: `python -m local_sagemaker status` and the tests print it."""
         if not self.mounts:
             return "paths rewritten, process groups"
         way = "unprivileged " if self.user else ""
-        return f"{way}mount namespace, " + (
-            "process id namespace" if self.pids else "process groups"
-        )
+        pids = "process id namespace" if self.pids else "process groups"
+        network = ", network namespace on request" if self.network else ""
+        return f"{way}mount namespace, {pids}{network}"
 
 
 NONE = Isolation(mounts=False, pids=False)
@@ -60,7 +74,9 @@ def probe() -> Isolation:
     """Try each candidate in a child, the whole way a job would go; NONE when nothing works."""
     if sys.platform != "linux":
         return NONE
-    return next((each for each in CANDIDATES if _works(each)), NONE)
+    found = next((each for each in CANDIDATES if _works(each)), NONE)
+    networked = replace(found, network=True)
+    return networked if found.mounts and _works(networked) else found
 
 
 def enter(isolation: Isolation) -> None:
@@ -77,6 +93,40 @@ def enter(isolation: Isolation) -> None:
             OPT_ML.mkdir(parents=True, exist_ok=True)
         except OSError:
             _cover_opt()
+
+
+def protect(isolation: Isolation, folders: Iterable[Path]) -> None:
+    """Once, in the launcher, when it has imported what it wants: nobody started by it can write
+    into these folders. Raises OSError.
+    """
+    for folder in folders if isolation.mounts else ():
+        flags = os.statvfs(folder).f_flag
+        kept = sum(mount for said, mount in LOCKED.items() if flags & said)
+        _mount(str(folder), str(folder), "", MS_BIND)
+        _mount(str(folder), str(folder), "", MS_BIND | MS_REMOUNT | MS_RDONLY | kept)
+
+
+def environments() -> list[Path]:
+    """Where pip and its likes could install: our interpreter's folders, and those of the one below
+    it, as far as this user may write into them.
+    """
+    names = ("purelib", "platlib", "scripts")
+    below = {"base": sys.base_prefix, "platbase": sys.base_prefix}
+    found = [sysconfig.get_path(name) for name in names]
+    found += [sysconfig.get_path(name, vars=below) for name in names]
+    return sorted({Path(each).resolve() for each in found if os.access(each, os.W_OK)})
+
+
+def leave_network(isolation: Isolation) -> None:
+    """In a program's own process: from here on it and its children reach loopback alone, a
+    loopback of their own. Raises OSError.
+    """
+    if not isolation.network:
+        return
+    _unshare(CLONE_NEWNET)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        up = struct.pack("16sh14x", b"lo", IFF_UP | IFF_RUNNING)
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, up)
 
 
 def fork_tree(isolation: Isolation) -> int:
@@ -115,12 +165,22 @@ def fork_into(pids: int) -> int:
 
 def enter_workspace(isolation: Isolation, workspace: Path) -> None:
     """In a tree's first process: the workspace is /opt/ml from here on. Raises OSError."""
-    if not isolation.mounts:
-        return
-    _unshare(CLONE_NEWNS)
-    _mount(str(workspace), str(OPT_ML), "", MS_BIND | MS_REC)
-    if isolation.pids:
-        _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    own_mounts(isolation)
+    bind_workspace(isolation, workspace)
+
+
+def own_mounts(isolation: Isolation) -> None:
+    """The half of enter_workspace that needs no workspace. Raises OSError."""
+    if isolation.mounts:
+        _unshare(CLONE_NEWNS)
+        if isolation.pids:
+            _mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+
+
+def bind_workspace(isolation: Isolation, workspace: Path) -> None:
+    """The other half. Raises OSError."""
+    if isolation.mounts:
+        _mount(str(workspace), str(OPT_ML), "", MS_BIND | MS_REC)
 
 
 def adopt_orphans() -> None:
@@ -212,6 +272,7 @@ def _rehearse(isolation: Isolation, workspace: Path) -> int:
     code = 1
     with contextlib.suppress(BaseException):
         enter_workspace(isolation, workspace)
+        leave_network(isolation)
         (OPT_ML / "probe").touch()
         code = 0 if (workspace / "probe").exists() else 1
     os._exit(code)

@@ -2,7 +2,7 @@
 loop.
 
     server --socket--> launcher --fork--> supervisor.py --fork--> program (executed)
-    server --socket--> pre-imported launcher --fork--> program, guarded (nursery.py)
+    server --socket--> pre-imported launcher --fork--> spare.py, which becomes the program
 
 The server starts two: one slim, that executes; one that imports numpy, xgboost ... once
 (`--preload`), so that the Python jobs it forks find them imported (takeover.py). The pre-imported
@@ -32,8 +32,10 @@ from pathlib import Path
 from typing import Any
 
 from local_sagemaker import isolation, supervisor, takeover
-from local_sagemaker.isolation import OPT_ML
+from local_sagemaker import spare as spares
+from local_sagemaker.isolation import OPT_ML, Isolation
 from local_sagemaker.nursery import Nursery
+from local_sagemaker.spare import Spare
 from local_sagemaker.supervisor import KILL, TERMINATE, Program
 
 # Libraries that would start threads while they load; the job's own sizes are set after the fork
@@ -51,6 +53,10 @@ HIDDEN_PREFIXES = (
     "LOCAL_SAGEMAKER",
     "VIRTUAL_ENV",
     *SINGLE_THREADED,
+)
+NO_ISOLATION = (
+    b"[local-sagemaker] EnableNetworkIsolation is not enforced on this machine: this job can reach "
+    b"the network\n"
 )
 MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
@@ -91,9 +97,11 @@ class Launcher:
         isolation.enter(self.isolation)
         guarded = self.takes_over and self.isolation.pids
         self.nursery = Nursery(self.isolation) if guarded else None
+        self.spare: Spare | None = None
         self.trees: dict[int, Tree] = {}
         self.ended: dict[int, Ended] = {}  # by the guard that is still to end
         problem = _preload(preload) if preload else ""
+        _protect(self.isolation)  # later than the imports, which keep their bytecode there
         # `-m` put the project's folder first; a job must not find us there.
         self.interpreter = takeover.interpreter(sys.path[1:])
         gc.collect()
@@ -131,6 +139,7 @@ class Launcher:
                     self._obey(json.loads(line))
             self._reap()
             self._lose_patience()
+            self._replenish()
 
     def _obey(self, message: dict[str, Any]) -> None:
         if message["do"] == "start":
@@ -153,7 +162,7 @@ class Launcher:
         program = self._program(message, workspace)
         log = os.open(message["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            fork = self._fork_supervised if self.nursery is None else self._fork_guarded
+            fork = self._fork_supervised if self.nursery is None else self._hand_over
             pid, control, guard = fork(program, log)
         finally:
             os.close(log)
@@ -168,30 +177,42 @@ class Launcher:
         os.close(reader)
         return pid, writer, None
 
-    def _fork_guarded(self, program: Program, log: int) -> tuple[int, int, int]:
-        assert self.nursery is not None  # noqa: S101 - the caller has looked
-        guard = self.nursery.take()
+    def _hand_over(self, program: Program, log: int) -> tuple[int, int, int]:
+        spare, self.spare = self.spare or self._new_spare(), None
         try:
-            pid = isolation.fork_into(guard.pids)
-        except OSError:
-            os.close(guard.control)
-            raise
-        finally:
-            os.close(guard.pids)
-        if pid == 0:
-            supervisor.become(program, log, self._become, self.isolation)
-        return pid, guard.control, guard.pid
+            spare.give(program, log)
+        except OSError:  # it died while it waited
+            spare.dismiss()
+            spare = self._new_spare()
+            spare.give(program, log)
+        return spare.pid, spare.guard.control, spare.guard.pid
+
+    def _new_spare(self) -> Spare:
+        assert self.nursery is not None  # noqa: S101 - the caller has looked
+        return spares.fork(self.nursery.take(), self.isolation, self._become)
+
+    def _replenish(self) -> None:
+        """While the program that was just started runs: the process for the next one."""
+        if self.nursery is not None and self.spare is None:
+            with contextlib.suppress(OSError):  # the next start asks again, and tells
+                self.spare = self._new_spare()
 
     def _program(self, message: dict[str, Any], workspace: Path) -> Program:
         env = self.base_env | message["env"]
         env["PATH"] = os.pathsep.join(
             [*message["path"], str(Path(sys.executable).parent), env.get("PATH", os.defpath)]
         )
-        program = Program(message["command"], env, workspace, message["cwd"] or str(OPT_ML))
+        cwd = message["cwd"] or str(OPT_ML)
+        network = message.get("network", True)
+        program = Program(message["command"], env, workspace, cwd, network)
         return program if self.isolation.mounts else rewritten(program)
 
     def _become(self, program: Program) -> None:
         """In the program's process: run it here when this interpreter can, else execute it."""
+        if not program.network:
+            isolation.leave_network(self.isolation)
+            if not self.isolation.network:
+                os.write(2, NO_ISOLATION)
         planned = takeover.plan(program, self.interpreter) if self.takes_over else None
         if planned is None:
             supervisor.execute(program)
@@ -223,7 +244,7 @@ class Launcher:
             if pid == 0:
                 return
             tree = self.trees.pop(pid, None)
-            if tree is None:  # the nursery; its socket has ended too
+            if tree is None:  # the nursery, or a spare: their sockets have ended too
                 continue
             os.close(tree.control)
             ended = Ended(tree.number, isolation.exit_code(status), *_used(usage))
@@ -245,6 +266,8 @@ class Launcher:
             _tell(tree, KILL)
         for pid in self.trees:
             os.waitpid(pid, 0)
+        if self.spare is not None:
+            self.spare.dismiss()
         if self.nursery is not None:
             self.nursery.close()
 
@@ -271,6 +294,13 @@ def _preload(names: list[str]) -> str:
     return "" if threads == 1 else f"{threads} threads run after importing {', '.join(names)}"
 
 
+def _protect(isolated: Isolation) -> None:
+    try:
+        isolation.protect(isolated, isolation.environments())
+    except OSError as problem:
+        print(f"jobs can write into our Python environment: {problem}", file=sys.stderr)
+
+
 def rewritten(program: Program) -> Program:
     """For machines without namespaces: the same program with the workspace's path wherever /opt/ml
     stood.
@@ -288,6 +318,7 @@ def rewritten(program: Program) -> Program:
         {name: at_home(value) for name, value in program.env.items()},
         program.workspace,
         at_home(program.cwd),
+        program.network,
     )
 
 

@@ -59,6 +59,13 @@ TABLES: dict[str, StatusTable] = {
         OutOfService="InService Updating Deleting Failed",
         Failed="Deleting",
     ),
+    "inference-component": _table(
+        "InferenceComponentStatus",
+        Creating="InService Failed Deleting",
+        InService="Updating Deleting Failed",
+        Updating="InService Failed Deleting",
+        Failed="Updating Deleting",
+    ),
     "model-package": _table(
         "ModelPackageStatus",
         Pending="InProgress Completed Failed Deleting",

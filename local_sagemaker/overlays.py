@@ -54,4 +54,7 @@ def environment(home: Path, env: Mapping[str, str]) -> dict[str, str]:
     """A job's environment with the module path on which it finds our pip and its overlays."""
     given = env.get("PYTHONPATH", "")
     parts = [str(home / "shims" / "python"), *([given] if given else []), SITE]
-    return {**env, "PYTHONPATH": os.pathsep.join(parts), "LOCAL_SAGEMAKER_SITE": SITE}
+    # A pip that is called around ours finds our environment read-only, and must not take the
+    # user's own instead.
+    ours = {"PYTHONPATH": os.pathsep.join(parts), "LOCAL_SAGEMAKER_SITE": SITE, "PIP_USER": "0"}
+    return {**env, **ours}

@@ -4,13 +4,14 @@ function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from local_sagemaker.clock import Clock
 from local_sagemaker.config import Config
 from local_sagemaker.events import Bus
+from local_sagemaker.images import Image
 from local_sagemaker.storage import Storage
 from local_sagemaker.store import Store
 
@@ -31,3 +32,4 @@ class Plane:
     storage: Storage
     processes: Processes
     call: Callable[[str, dict[str, Any]], dict[str, Any]]
+    own_images: Mapping[str, Image] = field(default_factory=dict)

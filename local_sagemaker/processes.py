@@ -45,7 +45,7 @@ class ProcessSpec:
     `env` is laid over the server's environment without its AWS and Python variables. `cwd` is a
     path as the program sees it, /opt/ml when None. `preimported=False` keeps a long-lived process
     slim: it is executed, not forked.
-    `path`: folders that come before our python's on PATH.
+    `path`: folders that come before our python's on PATH. `network=False`: loopback alone.
     """
 
     name: str
@@ -56,6 +56,7 @@ class ProcessSpec:
     cwd: str | None = None
     preimported: bool = True
     path: tuple[str, ...] = ()
+    network: bool = True
 
 
 @dataclass(frozen=True)
@@ -205,6 +206,7 @@ class Link:
             log=str(spec.log.absolute()),
             cwd=spec.cwd,
             path=spec.path,
+            network=spec.network,
         )
         if (
             self.broken

@@ -21,7 +21,7 @@ from typing import cast
 from urllib.parse import unquote
 
 from local_sagemaker import boot, operations, wiping, wire
-from local_sagemaker.api import runtime
+from local_sagemaker.api import runtime, trial_metrics
 from local_sagemaker.errors import ApiError
 from local_sagemaker.plane import Plane
 
@@ -101,6 +101,14 @@ def invoke_endpoint(x: Exchange) -> None:
         x.answer = runtime.invoke_endpoint(x.plane, name, headers, x.body)
 
 
+def call_metrics(x: Exchange) -> None:
+    """sagemaker-metrics, rest-json: the path names the operation, the body is its request."""
+    name = x.path.removeprefix("/")
+    if x.method == trial_metrics.METHODS.get(name):
+        answer = trial_metrics.call(x.plane, name, wire.read_json(x.body))
+        x.answer = (200, {"Content-Type": "application/json"}, wire.encode(answer))
+
+
 def call_operation(x: Exchange) -> None:
     """sagemaker, JSON 1.1: X-Amz-Target names the operation."""
     target = x.headers.get("X-Amz-Target")
@@ -113,7 +121,8 @@ def refuse_the_rest(x: Exchange) -> None:
     raise ApiError(
         "UnknownOperationException",
         f"{x.method} {x.path} is not served here; SageMaker's API is POST / with X-Amz-Target, "
-        "its runtime POST /endpoints/<name>/invocations",
+        "its runtime POST /endpoints/<name>/invocations, its metrics PUT /BatchPutMetrics and POST "
+        "/BatchGetMetrics",
         404,
     )
 
@@ -124,6 +133,7 @@ REQUEST_PATH: tuple[Callable[[Exchange], None], ...] = (
     answer_health,
     forget_everything,
     invoke_endpoint,
+    call_metrics,
     call_operation,
     refuse_the_rest,
 )

@@ -1,5 +1,5 @@
 """s3:// <-> directories, through boto3: MiniStack beside us, any other S3-compatible server, or S3
-itself.
+itself. What jobs ask an S3 on this machine for all the time goes the quick road first (s3_wire.py).
 
 S3Prefix semantics are SageMaker's: a URI is a *string* prefix; what lies below it keeps its path
 after the prefix's folder; a URI that is one object lands under its base name. Transfers run in a
@@ -9,6 +9,7 @@ few threads.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
 import hashlib
 import os
@@ -18,10 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from local_sagemaker import s3_wire
 from local_sagemaker.config import Config
+from local_sagemaker.s3_wire import Item, NoAnswer, Wire
 
 THREADS = 8
 CHUNK_BYTES = 1 << 20
+# Up to here an object is held in memory on its way up.
+SMALL_BYTES = 1 << 20
 # One PUT up to here: on loopback a multipart upload only adds round trips. S3 itself allows 5 GB.
 MULTIPART_BYTES = 1 << 30
 
@@ -64,7 +69,6 @@ class Found:
     size_bytes: int = 0
 
 
-Item = tuple[str, str, int]  # key, ETag, size in bytes
 Jobs = list[tuple[Any, Any]]
 
 
@@ -74,6 +78,7 @@ class Storage:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
+        self._wire = Wire(config) if s3_wire.serves(config.s3_endpoint) else None
 
     @functools.cached_property
     def client(self) -> Any:
@@ -99,10 +104,15 @@ class Storage:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._wire is not None:
+            self._wire.close()
 
     def list(self, uri: str) -> builtins.list[Item]:
         """Every object whose key begins with the URI's key: (key, ETag, bytes); may be none."""
         place = parse(uri)
+        if self._wire is not None:
+            with contextlib.suppress(NoAnswer):
+                return self._wire.list(place.bucket, place.key)
         pages = self.client.get_paginator("list_objects_v2").paginate(
             Bucket=place.bucket, Prefix=place.key
         )
@@ -195,6 +205,10 @@ class Storage:
             done.result()
 
     def _download_one(self, place: Location, target: Path) -> None:
+        if self._wire is not None:
+            with contextlib.suppress(NoAnswer):
+                self._wire.fetch(place.bucket, place.key, target)
+                return
         with _Named(place.uri):
             body = self.client.get_object(Bucket=place.bucket, Key=place.key)["Body"]
             with target.open("wb") as file:
@@ -202,8 +216,13 @@ class Storage:
                     file.write(chunk)
 
     def _upload_one(self, path: Path, place: Location) -> None:
+        size = path.stat().st_size
+        if self._wire is not None and size <= SMALL_BYTES:
+            with contextlib.suppress(NoAnswer):
+                self._wire.put(place.bucket, place.key, path.read_bytes())
+                return
         with _Named(place.uri):
-            if path.stat().st_size > MULTIPART_BYTES:
+            if size > MULTIPART_BYTES:
                 self.client.upload_file(str(path), place.bucket, place.key)
                 return
             with path.open("rb") as file:

@@ -2,7 +2,8 @@
 
 A resource is a plain dict in AWS's member names, kept as JSON. One connection behind one lock, WAL
 mode: what was answered to a caller survives `kill -9`. Which statuses may follow each other is
-lifecycle.py's; how a List operation pages is in paging.py.
+lifecycle.py's; how a List operation pages is in paging.py. The tables are in store_schema.py, what
+is kept apart from a resource because it grows in store_parts.py.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_sagemaker import paging
+from local_sagemaker import paging, store_parts, store_points, store_schema
 
 Row = dict[str, Any]
+Point = store_points.Point
 Chapter = tuple[float, str, str]  # when, status, reason
 # What others are to be told of a write: (kind, row before, row after) -> notes. It is asked within
 # the transaction and its notes are kept in that, so that none is lost and none told of what was
@@ -36,17 +38,20 @@ class Missing(Exception):  # noqa: N818 - it says what is the case
 
 @dataclass(frozen=True)
 class Kind:
-    """Which members of a kind of resource hold its name, its ARN and its status."""
+    """Which members of a kind of resource hold its name, its ARN, its status, and what of it is
+    kept in rows of their own ({key: part}).
+    """
 
     name: str
     arn: str
     status: str | None = None
+    parts: str | None = None
 
 
 KINDS: dict[str, Kind] = {
     "pipeline": Kind("PipelineName", "PipelineArn", "PipelineStatus"),
     "pipeline-execution": Kind(
-        "PipelineExecutionArn", "PipelineExecutionArn", "PipelineExecutionStatus"
+        "PipelineExecutionArn", "PipelineExecutionArn", "PipelineExecutionStatus", "Steps"
     ),
     "processing-job": Kind("ProcessingJobName", "ProcessingJobArn", "ProcessingJobStatus"),
     "training-job": Kind("TrainingJobName", "TrainingJobArn", "TrainingJobStatus"),
@@ -63,31 +68,28 @@ KINDS: dict[str, Kind] = {
     "model-package": Kind("ModelPackageName", "ModelPackageArn", "ModelPackageStatus"),
     "endpoint-config": Kind("EndpointConfigName", "EndpointConfigArn"),
     "endpoint": Kind("EndpointName", "EndpointArn", "EndpointStatus"),
+    "experiment": Kind("ExperimentName", "ExperimentArn"),
+    "experiment-trial": Kind("TrialName", "TrialArn"),
+    "experiment-trial-component": Kind("TrialComponentName", "TrialComponentArn"),
+    "inference-component": Kind(
+        "InferenceComponentName", "InferenceComponentArn", "InferenceComponentStatus"
+    ),
+    "artifact": Kind("ArtifactArn", "ArtifactArn"),
+    "action": Kind("ActionName", "ActionArn"),
+    "context": Kind("ContextName", "ContextArn"),
+    "lineage-group": Kind("LineageGroupName", "LineageGroupArn"),
     # Of our own, behind some types of steps: AWS has no such resources, and no ARNs.
     "lambda-invocation": Kind("InvocationName", "InvocationArn", "Status"),
     "pipeline-check": Kind("CheckJobName", "CheckArn"),
     "pipeline-cleanup": Kind("CleanupName", "CleanupArn", "Status"),
+    "pipeline-lineage": Kind("LineageName", "LineageArn", "Status"),
     "pipeline-callback": Kind("CallbackToken", "CallbackArn", "Status"),
 }
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS resources (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL COLLATE NOCASE,
-    arn TEXT COLLATE NOCASE, body TEXT NOT NULL, UNIQUE (kind, name));
-CREATE UNIQUE INDEX IF NOT EXISTS resources_arn ON resources (arn) WHERE arn IS NOT NULL;
-CREATE TABLE IF NOT EXISTS tags (
-    arn TEXT COLLATE NOCASE, key TEXT, value TEXT, PRIMARY KEY (arn, key));
-CREATE TABLE IF NOT EXISTS stories (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT, name TEXT COLLATE NOCASE,
-    time REAL, status TEXT, reason TEXT);
-CREATE INDEX IF NOT EXISTS stories_of ON stories (kind, name);
-CREATE TABLE IF NOT EXISTS outbox (seq INTEGER PRIMARY KEY AUTOINCREMENT, note TEXT NOT NULL);
-"""
 
 
 class Store:
     """All resources; every method may be called from any thread and is one transaction, or part of
-    the caller's (`together`).
+    the caller's (`together`). Raises store_schema.OtherVersion.
     """
 
     def __init__(self, path: Path) -> None:
@@ -97,7 +99,11 @@ class Store:
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = NORMAL")
-        self._db.executescript(SCHEMA)
+        try:
+            store_schema.prepare(self._db, path)
+        except BaseException:
+            self._db.close()
+            raise
 
     def close(self) -> None:
         with self._lock:
@@ -146,12 +152,14 @@ class Store:
     def insert(self, kind: str, name: str, row: Row, *, tags: Iterable[Row] = ()) -> None:
         """Add a resource with its tags ({"Key", "Value"}). Raises Duplicate."""
         arn = _arn_of(kind, row)
+        head, parts = _apart(kind, row)
         try:
             with self._transaction() as db:
                 db.execute(
                     "INSERT INTO resources (kind, name, arn, body) VALUES (?, ?, ?, ?)",
-                    (kind, name, arn, _dump(row)),
+                    (kind, name, arn, _dump(head)),
                 )
+                store_parts.replace(db, kind, name, {}, parts)
                 _write_tags(db, arn, tags)
                 _write_story(db, kind, name, _birth(kind, row))
                 self._note(db, kind, None, row)
@@ -159,13 +167,21 @@ class Store:
             raise Duplicate(f"{kind} {name!r} exists already") from cause
 
     def get(self, kind: str, name: str) -> Row | None:
+        head = self.head(kind, name)
+        return self._whole(kind, name, head) if head is not None else None
+
+    def head(self, kind: str, name: str) -> Row | None:
+        """The resource without its parts."""
         found = self._read("SELECT body FROM resources WHERE kind = ? AND name = ?", (kind, name))
         return json.loads(found[0][0]) if found else None
 
     def find_arn(self, arn: str) -> tuple[str, str, Row] | None:
         """(kind, name, row) of the resource with this ARN, whatever its case."""
         found = self._read("SELECT kind, name, body FROM resources WHERE arn = ?", (arn,))
-        return (found[0][0], found[0][1], json.loads(found[0][2])) if found else None
+        if not found:
+            return None
+        kind, name, body = found[0]
+        return kind, name, self._whole(kind, name, json.loads(body))
 
     def edit(
         self,
@@ -179,20 +195,38 @@ class Store:
         one transaction. Raises Missing.
         """
         with self._transaction() as db:
-            found = db.execute(
-                "SELECT body FROM resources WHERE kind = ? AND name = ?", (kind, name)
-            ).fetchone()
-            if found is None:
+            before = self.get(kind, name)
+            if before is None:
                 raise Missing(f"there is no {kind} {name!r}")
-            before = json.loads(found[0])
+            _, parts_before = _apart(kind, before)
             row = fn(before)
+            head, parts = _apart(kind, row)
             db.execute(
                 "UPDATE resources SET body = ?, arn = ? WHERE kind = ? AND name = ?",
-                (_dump(row), _arn_of(kind, row), kind, name),
+                (_dump(head), _arn_of(kind, row), kind, name),
             )
+            store_parts.replace(db, kind, name, parts_before, parts)
             _write_story(db, kind, name, story)
             self._note(db, kind, before, row)
         return row
+
+    def edit_part(
+        self, kind: str, name: str, key: str, fn: Callable[[Row], Row]
+    ) -> tuple[Row, Row]:
+        """Replace one part by fn(part), a new one by fn({}); (the resource without its parts, the
+        part). Raises Missing.
+        """
+        with self._transaction() as db:
+            head = self.head(kind, name)
+            if head is None:
+                raise Missing(f"there is no {kind} {name!r}")
+            before = store_parts.one(self._read, kind, name, key)
+            part = fn(before)
+            store_parts.write(db, kind, name, key, part)
+            member = _parts_member(kind)
+            changed = [{**head, member: {key: each}} for each in (before, part)]
+            self._note(db, kind, *changed)
+        return head, part
 
     def delete(self, kind: str, name: str) -> None:
         """Remove a resource with its tags and its story; nothing happens when it is not there."""
@@ -206,16 +240,17 @@ class Store:
             )
             db.execute("DELETE FROM resources WHERE kind = ? AND name = ?", (kind, name))
             db.execute("DELETE FROM stories WHERE kind = ? AND name = ?", (kind, name))
+            store_parts.delete(db, kind, name)
 
     def delete_where(self, kind: str, where: Callable[[Row], bool]) -> None:
-        """Remove the resources of a kind that match; for kinds without tags and stories."""
-        gone = [(seq,) for seq, row in self._numbered(kind) if where(row)]
+        """Remove the resources of a kind that match; for kinds without tags, stories, parts."""
+        gone = [(seq,) for seq, row in self.numbered(kind) if where(row)]
         with self._transaction() as db:
             db.executemany("DELETE FROM resources WHERE seq = ?", gone)
 
     def rows(self, kind: str, where: Callable[[Row], bool] | None = None) -> list[Row]:
         """Every resource of a kind, in the order of creation."""
-        return [row for _, row in self._numbered(kind) if where is None or where(row)]
+        return [row for _, row in self.numbered(kind) if where is None or where(row)]
 
     def page(
         self,
@@ -233,7 +268,7 @@ class Store:
         default.
         """
         members = KINDS.get(kind, Kind("Name", "Arn"))
-        rows = [item for item in self._numbered(kind) if where is None or where(item[1])]
+        rows = [item for item in self.numbered(kind) if where is None or where(item[1])]
         spec = paging.Spec(members.name, members.status, sort_keys, default_order, page_size)
         return paging.page(rows, request, spec)
 
@@ -261,6 +296,19 @@ class Store:
         )
         return [(time, status, reason) for time, status, reason in found]
 
+    def add_points(self, component: str, points: Iterable[Point]) -> None:
+        """Add values of metrics to a trial component."""
+        with self._transaction() as db:
+            store_points.add(db, component, points)
+
+    def points(self, component: str | None = None) -> dict[str, list[Point]]:
+        """The points of one component, or of all, oldest first, by its name in lower case."""
+        return store_points.of(self._read, component)
+
+    def remove_points(self, component: str) -> None:
+        with self._transaction() as db:
+            store_points.remove(db, component)
+
     def outbox(self, most: int) -> list[tuple[int, Row]]:
         """The oldest notes that were not removed yet, each with its number."""
         found = self._read("SELECT seq, note FROM outbox ORDER BY seq LIMIT ?", (most,))
@@ -274,6 +322,17 @@ class Store:
         with self._transaction() as db:
             db.execute("DELETE FROM outbox WHERE seq <= ?", (up_to,))
 
+    def numbered(self, kind: str) -> list[tuple[int, Row]]:
+        """Every resource of a kind with its number, which no other resource of any kind has."""
+        found = self._read(
+            "SELECT seq, name, body FROM resources WHERE kind = ? ORDER BY seq", (kind,)
+        )
+        member = _parts_member(kind)
+        if member is None:
+            return [(seq, json.loads(body)) for seq, _, body in found]
+        parts = store_parts.of_all(self._read, kind)
+        return [(seq, {**json.loads(body), member: parts[name]}) for seq, name, body in found]
+
     def _note(
         self, db: sqlite3.Connection, kind: str, before: Row | None, after: Row | None
     ) -> None:
@@ -283,9 +342,22 @@ class Store:
         if notes:
             db.executemany("INSERT INTO outbox (note) VALUES (?)", notes)
 
-    def _numbered(self, kind: str) -> list[tuple[int, Row]]:
-        found = self._read("SELECT seq, body FROM resources WHERE kind = ? ORDER BY seq", (kind,))
-        return [(seq, json.loads(body)) for seq, body in found]
+    def _whole(self, kind: str, name: str, head: Row) -> Row:
+        member = _parts_member(kind)
+        return head if member is None else {**head, member: store_parts.of(self._read, kind, name)}
+
+
+def _parts_member(kind: str) -> str | None:
+    members = KINDS.get(kind)
+    return members.parts if members else None
+
+
+def _apart(kind: str, row: Row) -> tuple[Row, dict[str, Row]]:
+    """A resource cut into what its own row holds, and its parts."""
+    member = _parts_member(kind)
+    if member is None:
+        return row, {}
+    return {key: value for key, value in row.items() if key != member}, dict(row[member])
 
 
 def _arn_of(kind: str, row: Row) -> str | None:

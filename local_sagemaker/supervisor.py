@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from local_sagemaker import isolation
-from local_sagemaker.isolation import NONE, Isolation
+from local_sagemaker.isolation import Isolation
 
 if TYPE_CHECKING:
     import psutil
@@ -40,6 +40,7 @@ class Program:
     env: dict[str, str]
     workspace: Path
     cwd: str
+    network: bool = True  # False: loopback alone, where the machine allows it
 
 
 Runner = Callable[[Program], None]
@@ -93,7 +94,9 @@ def execute(program: Program) -> None:
     os.execvpe(program.command[0], program.command, program.env)  # noqa: S606 - a list, no shell
 
 
-def become(program: Program, log: int, run: Runner, isolated: Isolation = NONE) -> NoReturn:
+def become(
+    program: Program, log: int, run: Runner, enter: Callable[[Path], None] | None = None
+) -> NoReturn:
     """In the program's process: shed what is ours, enter the workspace if need be, run."""
     code = NOT_STARTED
     try:
@@ -104,7 +107,8 @@ def become(program: Program, log: int, run: Runner, isolated: Isolation = NONE) 
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _attach(log)
-        isolation.enter_workspace(isolated, program.workspace)
+        if enter is not None:
+            enter(program.workspace)
         os.chdir(program.cwd)
         run(program)
     except FileNotFoundError as problem:

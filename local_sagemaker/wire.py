@@ -1,4 +1,5 @@
-"""The wire protocol: the only user of botocore's service models.
+"""The wire protocol: the only user of botocore's service models. `service` is SageMaker's, unless
+another is named.
 
 Requests: types, required and unknown members, ranges, lengths, enums and patterns, refused in AWS's
 words. Answers: a row projected onto the operation's output shape, so Describe = look up, then
@@ -21,23 +22,25 @@ from local_sagemaker.errors import ApiError, validation
 
 Moment = Callable[[float], Any]  # epoch seconds, as somebody wants to read them
 
+SAGEMAKER = "sagemaker"
+METRICS = "sagemaker-metrics"
 TARGET_PREFIX = "SageMaker."
 CONTENT_TYPE = "application/x-amz-json-1.1"
 
 
 @functools.cache
-def _model() -> Any:
-    return ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+def _model(service: str) -> Any:
+    return ServiceModel(Loader().load_service_model(service, "service-2"), service)
 
 
 @functools.cache
-def _input(operation: str) -> Any:
-    return _model().operation_model(operation).input_shape
+def _input(operation: str, service: str) -> Any:
+    return _model(service).operation_model(operation).input_shape
 
 
 @functools.cache
-def _output(operation: str) -> Any:
-    return _model().operation_model(operation).output_shape
+def _output(operation: str, service: str) -> Any:
+    return _model(service).operation_model(operation).output_shape
 
 
 def is_operation(name: str) -> bool:
@@ -47,7 +50,7 @@ def is_operation(name: str) -> bool:
 @functools.cache
 def operation_names() -> frozenset[str]:
     """Every operation of SageMaker, supported here or not."""
-    return frozenset(_model().operation_names)
+    return frozenset(_model(SAGEMAKER).operation_names)
 
 
 def decode(target: str, body: bytes) -> tuple[str, dict[str, Any]]:
@@ -57,13 +60,18 @@ def decode(target: str, body: bytes) -> tuple[str, dict[str, Any]]:
             "UnknownOperationException",
             f"X-Amz-Target {target!r} is not understood; it should be {TARGET_PREFIX}<Operation>",
         )
+    return target.removeprefix(TARGET_PREFIX), read_json(body)
+
+
+def read_json(body: bytes) -> dict[str, Any]:
+    """The request of a call whose body is all of it."""
     try:
         request = json.loads(body or b"{}")
     except (ValueError, RecursionError) as cause:
         raise ApiError("SerializationException", f"the body is not JSON: {cause}") from cause
     if not isinstance(request, dict):
         raise ApiError("SerializationException", "the body must be a JSON object")
-    return target.removeprefix(TARGET_PREFIX), request
+    return request
 
 
 def encode(answer: dict[str, Any]) -> bytes:
@@ -74,11 +82,11 @@ def error_body(error: ApiError) -> bytes:
     return json.dumps({"__type": error.code, "message": error.message}).encode()
 
 
-def validate(operation: str, request: dict[str, Any]) -> dict[str, Any]:
+def validate(operation: str, request: dict[str, Any], service: str = SAGEMAKER) -> dict[str, Any]:
     """The request, checked against the model; nulls are dropped, timestamps become floats. Raises
     ApiError.
     """
-    shape = _input(operation)
+    shape = _input(operation, service)
     if shape is None:
         return {}
     found: list[str] = []
@@ -92,18 +100,23 @@ def validate(operation: str, request: dict[str, Any]) -> dict[str, Any]:
 @functools.cache
 def token_member(operation: str) -> str | None:
     """The member that makes a repeated request harmless (ClientRequestToken), if there is one."""
-    shape = _input(operation)
+    shape = _input(operation, SAGEMAKER)
     if shape is None:
         return None
     tokens = (name for name, m in shape.members.items() if m.metadata.get("idempotencyToken"))
     return next(tokens, None)
 
 
-def project(operation: str, row: dict[str, Any], moment: Moment | None = None) -> dict[str, Any]:
+def project(
+    operation: str,
+    row: dict[str, Any],
+    moment: Moment | None = None,
+    service: str = SAGEMAKER,
+) -> dict[str, Any]:
     """What of the row the operation's output shape has; absent and None members are left out, and
     `moment` writes the timestamps.
     """
-    shape = _output(operation)
+    shape = _output(operation, service)
     return {} if shape is None else _project(shape, row, moment)
 
 
@@ -127,7 +140,7 @@ def _project(shape: Any, value: Any, moment: Moment | None) -> Any:
 
 def members(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """(dotted path, value) of every member in the request; lists transparent, maps closed."""
-    yield from _members(_input(operation), request, "")
+    yield from _members(_input(operation, SAGEMAKER), request, "")
 
 
 def _members(shape: Any, value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -148,7 +161,7 @@ def check_members(operation: str, paths: tuple[str, ...]) -> None:
     if not is_operation(operation):
         raise ValueError(f"SageMaker has no operation {operation!r}")
     for path in paths:
-        shape = _input(operation)
+        shape = _input(operation, SAGEMAKER)
         for part in path.split("."):
             while shape is not None and shape.type_name == "list":
                 shape = shape.member
@@ -159,13 +172,19 @@ def check_members(operation: str, paths: tuple[str, ...]) -> None:
 
 def list_members(operation: str) -> list[str]:
     """The members of an operation's request, in the model's order."""
-    shape = _input(operation)
+    shape = _input(operation, SAGEMAKER)
     return [] if shape is None else list(shape.members)
+
+
+@functools.cache
+def record_shape(member: str) -> Any:
+    """The shape of what Search answers with in this member of a SearchRecord."""
+    return _model(SAGEMAKER).shape_for("SearchRecord").members[member]
 
 
 @functools.cache
 def patterns_left_out() -> frozenset[str]:
     """Patterns of the model that Python cannot compile, so that the server does not check them."""
-    shapes = (_model().shape_for(name) for name in _model().shape_names)
+    shapes = (_model(SAGEMAKER).shape_for(name) for name in _model(SAGEMAKER).shape_names)
     patterns = {pattern for shape in shapes if (pattern := shape.metadata.get("pattern"))}
     return frozenset(p for p in patterns if constraints.compiled(p) is None)

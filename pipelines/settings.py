@@ -263,19 +263,20 @@ def _caller_account(region: str) -> str:
 
 def sagemaker(settings: Settings) -> Any:
     """The control plane."""
-    return _client(settings, "sagemaker")
+    return client(settings, "sagemaker")
 
 
 def sagemaker_runtime(settings: Settings) -> Any:
     """InvokeEndpoint."""
-    return _client(settings, "sagemaker-runtime")
+    return client(settings, "sagemaker-runtime")
 
 
 def s3(settings: Settings) -> Any:
-    return _client(settings, "s3")
+    return client(settings, "s3")
 
 
-def _client(settings: Settings, service: str) -> Any:
+def client(settings: Settings, service: str) -> Any:
+    """A boto3 client of any service, at the place that the settings say."""
     import boto3  # 0.2 s, which --help and a usage error should not pay
     from botocore.config import Config
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from local_sagemaker.arns import arn
 from local_sagemaker.engine import variants
+from local_sagemaker.engine.crew import LEAST_OUTSTANDING
 from local_sagemaker.errors import validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -35,6 +36,8 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "EndpointConfigName"}
         "ProductionVariants.VolumeSizeInGB",
         "ProductionVariants.ModelDataDownloadTimeoutInSeconds",
         "ProductionVariants.EnableSSMAccess",
+        # Here are no instances to scale for the copies of inference components.
+        "ProductionVariants.ManagedInstanceScaling",
         "ProductionVariants.InferenceAmiVersion",
         # Below it only matters while EnableCapture is true, which is refused.
         "DataCaptureConfig.InitialSamplingPercentage",
@@ -45,7 +48,7 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "EndpointConfigName"}
     ),
     only={
         "DataCaptureConfig.EnableCapture": (False,),
-        "ProductionVariants.RoutingConfig.RoutingStrategy": ("RANDOM",),
+        "ProductionVariants.RoutingConfig.RoutingStrategy": ("RANDOM", LEAST_OUTSTANDING),
     },
 )
 def create_endpoint_config(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
@@ -91,13 +94,48 @@ def _check(plane: Plane, request: dict[str, Any]) -> None:
         raise validation(f"VariantName must be unique in ProductionVariants; twice: {twice[0]}")
     for each in request["ProductionVariants"]:
         missing = [
-            member
-            for member in ("ModelName", "InstanceType", "InitialInstanceCount")
-            if member not in each
+            member for member in ("InstanceType", "InitialInstanceCount") if member not in each
         ]
         if missing:
             raise validation(
                 f"Production variant {each['VariantName']} needs {', '.join(missing)}; the local "
                 "SageMaker runs instance-based variants"
             )
-        variants.model_row(plane, each["ModelName"])
+        if "ModelName" in each:
+            variants.model_row(plane, each["ModelName"])
+    _check_for_components(request)
+
+
+def _check_for_components(request: dict[str, Any]) -> None:
+    """Variants without a model are there for inference components; AWS asks more of them."""
+    variants_given = request["ProductionVariants"]
+    without = [each["VariantName"] for each in variants_given if "ModelName" not in each]
+    if without and len(without) < len(variants_given):
+        raise validation(
+            f"Production variant {without[0]} has no ModelName and others have; inference "
+            "components need variants that have none, all of them"
+        )
+    if without and "ExecutionRoleArn" not in request:
+        raise validation(
+            f"ExecutionRoleArn is required: production variant {without[0]} has no ModelName, so "
+            "inference components will be deployed to it"
+        )
+    for each in variants_given:
+        _check_scaling(each)
+
+
+def _check_scaling(variant: dict[str, Any]) -> None:
+    scaling = variant.get("ManagedInstanceScaling")
+    if scaling is None:
+        return
+    if "ModelName" in variant:
+        raise validation(
+            "ManagedInstanceScaling is only supported for inference component endpoints."
+        )
+    count = variant["InitialInstanceCount"]
+    low, high = scaling.get("MinInstanceCount", 0), scaling.get("MaxInstanceCount", count)
+    if not low <= count <= high:
+        raise validation(
+            f"InitialInstanceCount {count} of variant {variant['VariantName']} must be from "
+            f"MinInstanceCount ({low}) to MaxInstanceCount ({high}) of ManagedInstanceScaling"
+        )

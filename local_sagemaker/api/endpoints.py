@@ -10,7 +10,7 @@ from typing import Any
 
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import serving, variants
+from local_sagemaker.engine import components, serving, variants
 from local_sagemaker.engine.serving import KIND, NEXT_PLAN, PLAN
 from local_sagemaker.engine.variants import Plan
 from local_sagemaker.errors import ApiError, validation
@@ -76,6 +76,7 @@ def update_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     row = _changeable(plane, request["EndpointName"])
     config = variants.config_row(plane, request["EndpointConfigName"])
     planned = variants.plan(plane, config)
+    _check_components(plane, row, planned)
     if request.get("RetainAllVariantProperties"):
         given = request.get("ExcludeRetainedVariantProperties", ())
         excluded = [each["VariantPropertyType"] for each in given]
@@ -83,7 +84,7 @@ def update_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     now = plane.clock.now()
     pending = {
         "EndpointConfigName": config["EndpointConfigName"],
-        "ProductionVariants": variants.summaries(planned, {}, now),
+        "ProductionVariants": variants.summaries(planned, {}),
         "StartTime": now,
     }
     _start_update(plane, row, planned, PendingDeploymentSummary=pending)
@@ -113,10 +114,16 @@ def delete_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     row = _existing(plane, request["EndpointName"])
     if row["EndpointStatus"] in BUSY:
         raise _busy(row)
-    try:
-        lifecycle.transition(plane, KIND, row["EndpointName"], "Deleting")
-    except IllegalTransition as cause:  # somebody else was quicker
-        raise _busy(row) from cause
+    with components.ATTACHING:
+        if components.attached(plane, row["EndpointName"]):
+            raise validation(
+                "Cannot delete endpoint with inference component associated. Please delete "
+                "inference component and try it again."
+            )
+        try:
+            lifecycle.transition(plane, KIND, row["EndpointName"], "Deleting")
+        except IllegalTransition as cause:  # somebody else was quicker
+            raise _busy(row) from cause
     serving.stop_endpoint(plane, row["EndpointName"])
     return {}
 
@@ -150,6 +157,18 @@ def _start_update(plane: Plane, row: dict[str, Any], planned: Plan, **members: A
         lifecycle.transition(plane, KIND, row["EndpointName"], "Updating", **members)
     except IllegalTransition as cause:  # somebody else was quicker
         raise _busy(row) from cause
+
+
+def _check_components(plane: Plane, row: dict[str, Any], planned: Plan) -> None:
+    """An update must leave its inference components where they are."""
+    hosts = {each["VariantName"] for each in planned if not each["Containers"]}
+    for each in components.attached(plane, row["EndpointName"]):
+        if each["VariantName"] not in hosts:
+            raise validation(
+                f"Inference component {each['InferenceComponentName']} is on variant "
+                f"{each['VariantName']}, which the new endpoint configuration does not have "
+                "without a model; delete the inference component first."
+            )
 
 
 def _resized(row: dict[str, Any], wishes: list[dict[str, Any]]) -> Plan:

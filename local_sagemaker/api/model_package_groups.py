@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
 from local_sagemaker.engine import registry
 from local_sagemaker.errors import conflict, validation
@@ -37,6 +38,7 @@ def create_model_package_group(plane: Plane, request: dict[str, Any]) -> dict[st
         raise validation(
             f"Model Package Group already exists: {row['ModelPackageGroupArn']}"
         ) from (cause)
+    lifecycle.announce(plane, KIND, name)
     return row
 
 

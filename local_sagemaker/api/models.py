@@ -45,7 +45,7 @@ def create_model(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
         **{member: value for member, value in request.items() if member != "Tags"},
         "ModelArn": arn(plane.config, KIND, name),
         "CreationTime": plane.clock.now(),
-        variants.CONTAINER: variants.container(plane, primary),
+        variants.CONTAINERS: variants.containers(plane, primary),
     }
     try:
         plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))

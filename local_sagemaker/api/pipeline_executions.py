@@ -6,6 +6,7 @@ from typing import Any
 
 from local_sagemaker import paging
 from local_sagemaker.engine import (
+    experiments,
     parameters,
     pipeline_rows,
     pipeline_versions,
@@ -16,10 +17,10 @@ from local_sagemaker.engine.definition import Definition
 from local_sagemaker.engine.expressions import ExpressionError, Scope, as_text, evaluate
 from local_sagemaker.engine.pipeline_rows import ACTIVE_EXECUTION, EXECUTION, PIPELINE
 from local_sagemaker.engine.scope import execution_variables
-from local_sagemaker.errors import conflict, resource_not_found, validation
+from local_sagemaker.errors import ApiError, conflict, resource_not_found, validation
 from local_sagemaker.events import Change
 from local_sagemaker.lifecycle import IllegalTransition, announce
-from local_sagemaker.operations import Body, operation
+from local_sagemaker.operations import Body, check, operation
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Missing, Row
 
@@ -54,6 +55,7 @@ def start_pipeline_execution(plane: Plane, request: Body) -> Body:
     row["PipelineExperimentConfig"] = _experiment(definition, row)
     if selection.CONFIG in row:
         row["Steps"] = _brought_along(plane, definition, row)
+    experiments.record_execution(plane, row)
     arn = row["PipelineExecutionArn"]
     ran = {"LastRunTime": row["CreationTime"]}
     try:
@@ -233,9 +235,15 @@ def _experiment(definition: Definition, row: Row) -> dict[str, Any] | None:
     variables = execution_variables(row, row["CreationTime"])
     scope = Scope(row["Parameters"], variables, nothing, nothing, nothing)
     try:
-        return evaluate(definition.experiment, scope) or None
+        names = evaluate(definition.experiment, scope)
+        if not names:
+            return None
+        _, checked = check("CreateTrial" if "TrialName" in names else "CreateExperiment", names)
     except ExpressionError as error:
         raise validation(f"PipelineExperimentConfig: {error}") from None
+    except ApiError as error:
+        raise validation(f"PipelineExperimentConfig: {error.message}") from None
+    return checked
 
 
 def _summary(row: Row) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import jobs, processing
+from local_sagemaker.engine import experiments, jobs, processing
 from local_sagemaker.errors import resource_in_use, validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -35,12 +35,12 @@ SORT_KEYS = {
         "AppSpecification",
         "Environment",
         "StoppingCondition",
+        "ExperimentConfig",
         "Tags",
     ),
     kept=(
         "RoleArn",
         "NetworkConfig",
-        "ExperimentConfig",
         "ProcessingOutputConfig.KmsKeyId",
         "ProcessingResources.ClusterConfig.InstanceType",
         "ProcessingResources.ClusterConfig.VolumeSizeInGB",
@@ -57,11 +57,12 @@ SORT_KEYS = {
 )
 def create_processing_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     name = request["ProcessingJobName"]
-    processing.check(request)
+    processing.check(plane, request)
     now = plane.clock.now()
     limits = {"MaxRuntimeInSeconds": DEFAULT_RUNTIME_SECONDS} | request.get("StoppingCondition", {})
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
+        **experiments.job_config(plane, request, name),
         "ProcessingJobArn": arn(plane.config, KIND, name),
         "ProcessingJobStatus": "InProgress",
         "StoppingCondition": limits,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from local_sagemaker import paging
+from local_sagemaker.engine import trial_components
 from local_sagemaker.errors import validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -37,6 +38,6 @@ def delete_tags(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _existing(plane: Plane, arn: str) -> str:
-    if plane.store.find_arn(arn) is None:
+    if plane.store.find_arn(arn) is None and trial_components.get(plane, arn) is None:
         raise validation(f"Could not find the resource {arn}; Create answers with a resource's ARN")
     return arn

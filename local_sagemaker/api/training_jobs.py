@@ -6,7 +6,7 @@ from typing import Any
 
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import jobs, training
+from local_sagemaker.engine import experiments, jobs, training
 from local_sagemaker.errors import resource_in_use, validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -40,6 +40,7 @@ SORT_KEYS = {
         "ResourceConfig.InstanceCount",
         "StoppingCondition.MaxRuntimeInSeconds",
         "Environment",
+        "ExperimentConfig",
         "Tags",
     ),
     kept=(
@@ -47,7 +48,6 @@ SORT_KEYS = {
         "VpcConfig",
         "EnableNetworkIsolation",
         "EnableInterContainerTrafficEncryption",
-        "ExperimentConfig",
         "RetryStrategy",
         "SessionChainingConfig",
         "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries",
@@ -73,11 +73,12 @@ SORT_KEYS = {
 )
 def create_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     name = request["TrainingJobName"]
-    training.check(request)
+    training.check(plane, request)
     now = plane.clock.now()
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
-        **training.algorithm_metrics(request),
+        **experiments.job_config(plane, request, name),
+        **training.algorithm_metrics(plane, request),
         "TrainingJobArn": arn(plane.config, KIND, name),
         "TrainingJobStatus": "InProgress",
         "CreationTime": now,

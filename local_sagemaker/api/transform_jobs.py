@@ -6,7 +6,7 @@ from typing import Any
 
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import jobs, transform, variants
+from local_sagemaker.engine import experiments, jobs, transform, variants
 from local_sagemaker.errors import resource_in_use, validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -32,24 +32,27 @@ SORT_KEYS = {
         "Environment",
         "TransformInput.DataSource.S3DataSource.S3Uri",
         "TransformInput.ContentType",
+        "TransformInput.CompressionType",
+        "TransformInput.SplitType",
         "TransformOutput.S3OutputPath",
         "TransformOutput.Accept",
         "TransformOutput.AssembleWith",
+        "TransformResources.InstanceCount",
+        "DataCaptureConfig.DestinationS3Uri",
+        "DataCaptureConfig.GenerateInferenceId",
         "DataProcessing",
+        "ExperimentConfig",
         "Tags",
     ),
     kept=(
-        "ExperimentConfig",
+        "DataCaptureConfig.KmsKeyId",
         "TransformOutput.KmsKeyId",
         "TransformResources.InstanceType",
         "TransformResources.TransformAmiVersion",
         "TransformResources.VolumeKmsKeyId",
     ),
     only={
-        "TransformInput.CompressionType": ("None",),
-        "TransformInput.DataSource.S3DataSource.S3DataType": ("S3Prefix",),
-        "TransformInput.SplitType": ("None", "Line"),
-        "TransformResources.InstanceCount": (1,),
+        "TransformInput.DataSource.S3DataSource.S3DataType": ("S3Prefix", "ManifestFile"),
     },
 )
 def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
@@ -59,12 +62,13 @@ def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any
     now = plane.clock.now()
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
+        **experiments.job_config(plane, request, name),
         "TransformJobArn": arn(plane.config, KIND, name),
         "TransformJobStatus": "InProgress",
         "CreationTime": now,
         "LastModifiedTime": now,
         # The job goes on when its model is deleted meanwhile, as an endpoint does.
-        variants.CONTAINER: model[variants.CONTAINER],
+        variants.CONTAINERS: model[variants.CONTAINERS],
     }
     try:
         plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))

@@ -1,5 +1,5 @@
-"""Hyperparameter tuning jobs: create, describe, list, stop, and list their training jobs. How one
-runs is engine/tuning.py.
+"""Hyperparameter tuning jobs: create, describe, list, stop, delete, and list their training jobs.
+How one runs is engine/tuning.py.
 """
 
 from __future__ import annotations
@@ -9,7 +9,14 @@ from typing import Any
 
 from local_sagemaker import lifecycle, paging
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import tuning, tuning_check, tuning_rows
+from local_sagemaker.engine import (
+    autotune,
+    tuning,
+    tuning_check,
+    tuning_definitions,
+    tuning_rows,
+    warm_start,
+)
 from local_sagemaker.engine.tuning_rows import KIND
 from local_sagemaker.errors import resource_in_use, resource_not_found, validation
 from local_sagemaker.operations import check, operation
@@ -28,6 +35,7 @@ CHILD_SORT_KEYS = {
     "FinalObjectiveMetricValue": "FinalObjectiveMetricValue",
 }
 CONFIG = "HyperParameterTuningJobConfig"
+DEFINED = ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters")
 
 
 @operation(
@@ -37,30 +45,27 @@ CONFIG = "HyperParameterTuningJobConfig"
         f"{CONFIG}.Strategy",
         f"{CONFIG}.StrategyConfig",
         f"{CONFIG}.HyperParameterTuningJobObjective",
-        f"{CONFIG}.ResourceLimits.MaxNumberOfTrainingJobs",
-        f"{CONFIG}.ResourceLimits.MaxParallelTrainingJobs",
-        f"{CONFIG}.ParameterRanges.IntegerParameterRanges",
-        f"{CONFIG}.ParameterRanges.ContinuousParameterRanges",
-        f"{CONFIG}.ParameterRanges.CategoricalParameterRanges",
+        f"{CONFIG}.ResourceLimits",
+        f"{CONFIG}.ParameterRanges",
         f"{CONFIG}.TrainingJobEarlyStoppingType",
-        f"{CONFIG}.TuningJobCompletionCriteria.TargetObjectiveMetricValue",
-        f"{CONFIG}.TuningJobCompletionCriteria.BestObjectiveNotImproving",
+        f"{CONFIG}.TuningJobCompletionCriteria",
         f"{CONFIG}.RandomSeed",
-        "TrainingJobDefinition.StaticHyperParameters",
         # What CreateTrainingJob refuses is refused here as well.
-        *(f"TrainingJobDefinition.{member}" for member in tuning.DEFINED),
+        *(
+            f"{one_or_several}.{member}"
+            for one_or_several in (tuning_check.ONE, tuning_check.SEVERAL)
+            for member in (*DEFINED, *tuning_definitions.TAKEN_OVER)
+        ),
+        "WarmStartConfig",
+        "Autotune",
         "Tags",
     ),
-    only={
-        f"{CONFIG}.TuningJobCompletionCriteria.ConvergenceDetected.CompleteOnConvergence": (
-            "Disabled",
-        )
-    },
 )
 def create_hyper_parameter_tuning_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     name, now = request["HyperParameterTuningJobName"], plane.clock.now()
+    request = autotune.settled(plane, request)
     tuning_check.check(request)
-    _check_child(request)
+    _check_children(plane, request)
     seed = request[CONFIG].get("RandomSeed")
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
@@ -70,6 +75,7 @@ def create_hyper_parameter_tuning_job(plane: Plane, request: dict[str, Any]) -> 
         "LastModifiedTime": now,
         "Seed": secrets.randbelow(2**31) if seed is None else seed,
         "Trials": [],
+        **warm_start.inherited(plane, request),
     }
     try:
         plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))
@@ -108,6 +114,20 @@ def stop_hyper_parameter_tuning_job(plane: Plane, request: dict[str, Any]) -> di
     return {}
 
 
+@operation("DeleteHyperParameterTuningJob")
+def delete_hyper_parameter_tuning_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    """The entry alone: its training jobs and their artifacts stay, as at AWS."""
+    row = _existing(plane, request["HyperParameterTuningJobName"])
+    status = row["HyperParameterTuningJobStatus"]
+    if status in tuning_rows.RUNNING:
+        raise validation(
+            f"The request was rejected because the hyperparameter tuning job is in status {status}."
+            " Stop it, and wait until it has ended."
+        )
+    plane.store.delete(KIND, row["HyperParameterTuningJobName"])
+    return {}
+
+
 @operation("ListTrainingJobsForHyperParameterTuningJob")
 def list_training_jobs_for_hyper_parameter_tuning_job(
     plane: Plane, request: dict[str, Any]
@@ -121,11 +141,12 @@ def list_training_jobs_for_hyper_parameter_tuning_job(
     return {"TrainingJobSummaries": rows, "NextToken": token}
 
 
-def _check_child(request: dict[str, Any]) -> None:
-    """A training job of it must be one that CreateTrainingJob takes, without a number tried yet."""
+def _check_children(plane: Plane, request: dict[str, Any]) -> None:
+    """Its training jobs must be such as CreateTrainingJob takes, without a number tried yet."""
     name = tuning.child_name(request["HyperParameterTuningJobName"], 1, "0" * 8)
-    _, child = check("CreateTrainingJob", tuning.child_request(request, name, {}))
-    tuning_check.check_child(child, tuning_rows.objective(request)["MetricName"])
+    for each in tuning_definitions.read(request):
+        _, child = check("CreateTrainingJob", tuning_definitions.child_request(each, name, {}))
+        tuning_check.check_child(plane, child, each.objective["MetricName"])
 
 
 def _existing(plane: Plane, name: str) -> dict[str, Any]:

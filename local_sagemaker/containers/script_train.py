@@ -15,9 +15,7 @@ import os
 import re
 import runpy
 import sys
-import tarfile
 import traceback
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -124,13 +122,12 @@ def fetch(uri: str, archive: Path, code: Path) -> None:
         boto3.client("s3").download_file(bucket, key, str(archive))
     except (BotoCoreError, ClientError) as cause:
         raise SetupError(f"sagemaker_submit_directory {uri!r} cannot be read: {cause}") from cause
+    # Not imported: a module of that name may be the program's own.
+    archives = runpy.run_path(str(Path(__file__).with_name("archives.py")), run_name="archives")
     try:
-        with tarfile.open(archive) as tar:
-            tar.extractall(code, filter="data")
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as cause:  # the last two: cut short
-        raise SetupError(
-            f"sagemaker_submit_directory {uri!r} is not a safe tar.gz: {cause}"
-        ) from cause
+        archives["unpack"](archive, code, archives["limits"](os.environ))
+    except archives["ArchiveError"] as cause:
+        raise SetupError(f"sagemaker_submit_directory {uri!r}: {cause}") from cause
 
 
 def check_requirements(path: Path) -> None:

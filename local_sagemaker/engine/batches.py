@@ -9,7 +9,10 @@ is held longer than the window: an object may be of any size.
 
 from __future__ import annotations
 
+import gzip
+import shutil
 import threading
+import zlib
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,15 +21,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from local_sagemaker import storage
 from local_sagemaker.engine import joining, splitting
-from local_sagemaker.engine.fleet import Instance
 from local_sagemaker.engine.job_type import JobFailure
 from local_sagemaker.engine.joining import RecordError
+from local_sagemaker.engine.model_servers import ModelServer
 from local_sagemaker.engine.routing import Connections, ModelGoneError, ModelTimeoutError
-from local_sagemaker.engine.splitting import Batch, RecordTooLargeError
+from local_sagemaker.engine.splitting import Batch, RecordFormatError, RecordTooLargeError
 from local_sagemaker.plane import Plane
-from local_sagemaker.storage import StorageError
+from local_sagemaker.storage import Found, StorageError
 
 FIRST_PAUSE_SECONDS = 0.05
 DYING_SECONDS = 1.0  # from a broken connection to the news that the server's process ended
@@ -51,12 +53,17 @@ class Work:
     many: bool
     headers: dict[str, str]
     retries: int
-    source: str
+    compressed: bool
     target: str
-    instance: Instance
+    instance: ModelServer
     connections: Connections
     stop: threading.Event
     spool: Path
+
+    @property
+    def glue(self) -> bytes:
+        """What stands between the records of one request."""
+        return b"" if self.split_type in splitting.BINARY else b"\n"
 
     def say(self, what: str) -> None:
         """A line in the job's log, as AWS's own have it."""
@@ -76,20 +83,21 @@ class Item:
     failure: str = ""
 
 
+Failures = dict[str, str]  # URI of an object -> what went wrong with it
 # What was sent and is not yet written, in order: a mini-batch, or (twice None) an object's end.
 Window = deque[tuple[Item, Batch | None, Future[bytes] | None]]
 
 
-def transform(work: Work, keys: list[str]) -> list[str]:
-    """Every object of the job, until it is stopped; what failed, an entry an object. Raises
-    JobFailure when the model server is gone.
+def transform(work: Work, objects: list[Found]) -> Failures:
+    """Every object of a host, until the job is stopped; what failed. Raises JobFailure when the
+    model server is gone.
     """
-    failures: list[str] = []
+    failures: Failures = {}
     window: Window = deque()
     pool = ThreadPoolExecutor(work.concurrent, thread_name_prefix="transform")
     try:
-        for number, key in enumerate(keys):
-            _send(work, _item(work, key, number), window, pool, failures)
+        for number, each in enumerate(objects):
+            _send(work, _item(work, each, number), window, pool, failures)
             if work.stop.is_set():
                 break
         while window and not work.stop.is_set():
@@ -99,56 +107,80 @@ def transform(work: Work, keys: list[str]) -> list[str]:
     return failures
 
 
-def _item(work: Work, key: str, number: int) -> Item:
-    source = storage.parse(work.source)
-    name = storage.relative_name(source.key, key)
+def target(path: str, found: Found) -> str:
+    """Where the result of an object goes below S3OutputPath."""
+    return f"{path.rstrip('/')}/{found.name}.out"
+
+
+def _item(work: Work, found: Found, number: int) -> Item:
     return Item(
-        f"s3://{source.bucket}/{key}",
-        f"{work.target.rstrip('/')}/{name}.out",
+        found.place.uri,
+        target(work.target, found),
         work.spool / f"{number}.in",
         work.spool / f"{number}.out",
     )
 
 
 def _send(
-    work: Work, item: Item, window: Window, pool: ThreadPoolExecutor, failures: list[str]
+    work: Work, item: Item, window: Window, pool: ThreadPoolExecutor, failures: Failures
 ) -> None:
     """Put an object's mini-batches into the window, making room by writing the oldest."""
     try:
         work.plane.storage.download_object(item.uri, item.given)
+        if work.compressed:
+            _decompress(item.given)
         item.result.touch()
         with closing(_batches(work, item.given)) as cut:
             for batch in cut:
                 _make_room(work, window, failures)
                 if item.failure or work.stop.is_set():
                     break
-                future = pool.submit(ask, work, b"\n".join(batch[1]))
+                future = pool.submit(ask, work, work.glue.join(batch[1]))
                 window.append((item, batch, future))
-    except (StorageError, RecordError, RecordTooLargeError, UnicodeDecodeError) as problem:
+    except (
+        StorageError,
+        RecordError,
+        RecordFormatError,
+        RecordTooLargeError,
+        UnicodeDecodeError,
+    ) as problem:
         item.failure = item.failure or f"ClientError: {problem}"
     _make_room(work, window, failures)
     window.append((item, None, None))
 
 
+def _decompress(path: Path) -> None:
+    """In place, through a second file. Raises RecordFormatError."""
+    plain = path.with_suffix(".plain")
+    try:
+        with gzip.open(path) as packed, plain.open("wb") as file:
+            shutil.copyfileobj(packed, file, splitting.MEGABYTE)
+        plain.replace(path)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as cause:
+        plain.unlink(missing_ok=True)
+        raise RecordFormatError(f"it is not gzip, as CompressionType says: {cause}") from cause
+
+
 def _batches(work: Work, given: Path) -> Generator[Batch]:
     whole = work.split_type == "None"
-    lines = not whole or work.processing.reads_lines
+    lines = work.processing.reads_lines
     if whole:
         splitting.check_size(given.stat().st_size, 1, work.limit_bytes)
+    cut = work.split_type if not whole else "Line" if lines else "None"
     with given.open("rb") as file:
-        found = splitting.records(file, "Line" if lines else "None", work.limit_bytes)
+        found = splitting.records(file, cut, work.limit_bytes, framed=work.many)
         pairs = ((record, work.processing.outgoing(record)) for record in found)
         limit = None if whole else work.limit_bytes
         yield from splitting.batches(pairs, limit, whole or work.many)
 
 
-def _make_room(work: Work, window: Window, failures: list[str]) -> None:
+def _make_room(work: Work, window: Window, failures: Failures) -> None:
     """Twice what is under way: the next request is at hand when one ends."""
     while len(window) >= 2 * work.concurrent and not work.stop.is_set():
         _settle(work, window, failures)
 
 
-def _settle(work: Work, window: Window, failures: list[str]) -> None:
+def _settle(work: Work, window: Window, failures: Failures) -> None:
     """Write down the oldest entry of the window once it is answered."""
     item, batch, future = window.popleft()
     if batch is None or future is None:
@@ -166,7 +198,7 @@ def _settle(work: Work, window: Window, failures: list[str]) -> None:
         item.failure = item.failure or f"ClientError: {problem}"
 
 
-def _finish(work: Work, item: Item, failures: list[str]) -> None:
+def _finish(work: Work, item: Item, failures: Failures) -> None:
     """An object's end: its `.out`, or its failure."""
     try:
         if not item.failure:
@@ -178,7 +210,7 @@ def _finish(work: Work, item: Item, failures: list[str]) -> None:
         item.result.unlink(missing_ok=True)
     if item.failure:
         whose, _, what = item.failure.partition(": ")
-        failures.append(f"{whose}: {item.uri}: {what}")
+        failures[item.uri] = f"{whose}: {item.uri}: {what}"
         work.say(f"{item.uri.removeprefix('s3://')}: {item.failure}")
 
 

@@ -81,7 +81,7 @@ def forget(plane: Plane, pipeline_arn: str) -> None:
 
 
 def _name(pipeline_arn: str, step: Step, parts: dict[str, str]) -> str:
-    return f"{pipeline_arn}/{step.name}/{cache.digest([step.type.name, parts])}"
+    return f"{pipeline_arn}/{step.written_name}/{cache.digest([step.type.name, parts])}"
 
 
 def _in_words(seconds: float) -> str:

@@ -55,7 +55,10 @@ def resume(plane: Plane, token: str) -> None:
 
 def stop(plane: Plane, token: str) -> None:
     """Tell the queue that the execution is stopping; the step goes on until it is answered."""
-    _send(plane, find(plane, token), "Stopping")
+    row = find(plane, token)
+    if "StopSent" not in row and row["Status"] == "Waiting":
+        _send(plane, row, "Stopping")
+        plane.store.edit(KIND, token, lambda now: {**now, "StopSent": True})
 
 
 def metadata(plane: Plane, token: str) -> Row:

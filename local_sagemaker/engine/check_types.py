@@ -10,6 +10,7 @@ from local_sagemaker.engine.expressions import expression
 
 BOOLEANS = {"SkipCheck": False, "RegisterNewBaseline": False, "FailOnViolation": True}
 _TEXTS = {"true": True, "false": False}
+MODEL = "ModelName"
 _MEMBERS = ("CheckType", "ModelPackageGroupName", *BOOLEANS)
 
 
@@ -24,6 +25,7 @@ class CheckType:
     files: dict[str, str]
     baselines: str
     members: dict[str, str]
+    asks_a_model: bool = False  # the step's ModelName is the model it asks
 
 
 _QUALITY = {"Constraints": "constraints.json", "Statistics": "statistics.json"}
@@ -44,6 +46,7 @@ CHECK_TYPES: dict[str, CheckType] = {
             _CLARIFY,
             "Bias",
             {"Constraints": "PostTrainingConstraints"},
+            asks_a_model=True,
         ),
         CheckType(
             "MODEL_EXPLAINABILITY",
@@ -51,6 +54,7 @@ CHECK_TYPES: dict[str, CheckType] = {
             _CLARIFY,
             "Explainability",
             {"Constraints": "Constraints"},
+            asks_a_model=True,
         ),
     )
 }
@@ -63,12 +67,15 @@ def names_of(step_type: str) -> list[str]:
 
 def members_of(check_type: str) -> tuple[str, ...]:
     """The members of a check's request that are not the job's."""
-    supplied = (f"SuppliedBaseline{kind}" for kind in CHECK_TYPES[check_type].files)
-    return (*_MEMBERS, *supplied)
+    check = CHECK_TYPES[check_type]
+    supplied = (f"SuppliedBaseline{kind}" for kind in check.files)
+    return (*_MEMBERS, *supplied, *([MODEL] if check.asks_a_model else []))
 
 
 def members_of_step(step_type: str) -> tuple[str, ...]:
-    return members_of(names_of(step_type)[0])
+    """Those of all its check types."""
+    found = [name for each in names_of(step_type) for name in members_of(each)]
+    return tuple(dict.fromkeys(found))
 
 
 def exposed(step_type: str) -> list[str]:
@@ -86,6 +93,9 @@ def check(step_type: str, request: dict[str, Any]) -> None:
             f"CheckType {request.get('CheckType')!r} is not supported on a step of type "
             f"{step_type}; allowed is {', '.join(allowed)}"
         )
+    if request.get(MODEL) is not None and MODEL not in members_of(request["CheckType"]):
+        models = [name for name in allowed if CHECK_TYPES[name].asks_a_model]
+        raise ValueError(f"{MODEL} is for CheckType {' or '.join(models)}")
     for name in members_of(request["CheckType"]):
         value = request.get(name)
         if value is None or expression(value) is not None:

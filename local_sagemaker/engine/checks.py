@@ -11,10 +11,19 @@ from __future__ import annotations
 
 import json
 import posixpath
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from local_sagemaker.engine import registry
-from local_sagemaker.engine.check_types import BOOLEANS, CHECK_TYPES, CheckType, is_true, members_of
+from local_sagemaker.engine.check_types import (
+    BOOLEANS,
+    CHECK_TYPES,
+    MODEL,
+    CheckType,
+    is_true,
+    members_of,
+)
 from local_sagemaker.errors import ApiError, validation
 from local_sagemaker.plane import Plane
 from local_sagemaker.storage import StorageError
@@ -23,6 +32,7 @@ from local_sagemaker.store import Row
 KIND = "pipeline-check"
 REPORT = "constraint_violations.json"
 BASELINES = "/opt/ml/processing/baseline"
+CONFIG = "/opt/ml/processing/input/config"
 _NOT_THERE = ("NoSuchKey", "404")
 
 Uris = dict[str, str]  # "Constraints" | "Statistics" -> its S3 URI
@@ -54,6 +64,8 @@ def begin(plane: Plane, request: Row, execution: Row) -> str:
     job = {name: value for name, value in request.items() if name not in ours}
     if not skips:
         job = _with_baseline(job, previous)
+    if request.get(MODEL):
+        job = _with_model(plane, job, str(request[MODEL]))
     return str(plane.call("CreateProcessingJob", job)["ProcessingJobArn"])
 
 
@@ -156,6 +168,33 @@ def _with_baseline(job: Row, previous: Uris) -> Row:
         environment[f"baseline_{kind.lower()}"] = f"{folder}/{posixpath.basename(uri)}"
     given = job.get("Environment") or {}
     return {**job, "ProcessingInputs": inputs, "Environment": {**environment, **given}}
+
+
+def _with_model(plane: Plane, job: Row, model: str) -> Row:
+    """With a copy of the analysis configuration that names the model: the step may only know it
+    now, and the SDK leaves it out for that.
+    """
+    inputs = list(job.get("ProcessingInputs") or [])
+    found = [each for each in inputs if each.get("S3Input", {}).get("LocalPath") == CONFIG]
+    if len(found) != 1:
+        raise validation(f"a check with {MODEL} needs one ProcessingInput at {CONFIG}")
+    uri = str(found[0]["S3Input"]["S3Uri"])
+    try:
+        config = json.loads(plane.storage.read_text(uri))
+        config["predictor"] = {**config.get("predictor", {}), "model_name": model}
+        folder, _, name = uri.rpartition("/")
+        named = f"{folder}/{job['ProcessingJobName']}/{name}"
+        with tempfile.TemporaryDirectory() as scratch:
+            file = Path(scratch, name)
+            file.write_text(json.dumps(config))
+            plane.storage.upload(file, named)
+    except (StorageError, ValueError, TypeError, AttributeError) as error:
+        raise validation(f"the analysis configuration {uri} cannot be used: {error}") from error
+    changed = {**found[0], "S3Input": {**found[0]["S3Input"], "S3Uri": named}}
+    return {
+        **job,
+        "ProcessingInputs": [changed if each is found[0] else each for each in inputs],
+    }
 
 
 def _violations(plane: Plane, report: str) -> list[Any]:

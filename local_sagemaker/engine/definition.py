@@ -9,7 +9,7 @@ as not written.
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from local_sagemaker.engine import (
@@ -17,6 +17,8 @@ from local_sagemaker.engine import (
     cleanups,
     conditions,
     expressions,
+    foreach,
+    lineage_steps,
     outputs,
     parameters,
     retries,
@@ -52,8 +54,18 @@ class PropertyFile:
 
 
 @dataclass(frozen=True)
+class Iteration:
+    """Which of a ForEach's iterations a step belongs to, and the body step that it is a copy of."""
+
+    body: str
+    index: int
+    item: Any
+
+
+@dataclass(frozen=True)
 class Step:
-    """One step, wherever it stands: `parent` is the Condition whose `branch` holds it.
+    """One step, wherever it stands: `parent` is the Condition whose `branch` holds it, `loop` the
+    ForEach whose body does. A body step runs as copies only, one for each `iteration`.
 
     `arguments` is its request: the Arguments and the type's `members`. `triggers` names those of
     `depends_on` that need not succeed (TRIGGERS).
@@ -71,18 +83,34 @@ class Step:
     retries: tuple[RetryPolicy, ...] = ()
     property_files: dict[str, PropertyFile] = field(default_factory=dict)
     triggers: dict[str, str] = field(default_factory=dict)
+    loop: str | None = None
+    iteration: Iteration | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Not so for a body step before it is copied."""
+        return self.loop is None or self.iteration is not None
+
+    @property
+    def written_name(self) -> str:
+        """Its name in the definition's text."""
+        return self.iteration.body if self.iteration else self.name
 
     @property
     def expressions(self) -> Any:
-        """Where the step's own references stand (not those of a Condition's branches)."""
+        """Where the step's own references stand (not those of the steps that it holds)."""
         if self.type.name == "Condition":
             return list(conditions.operands(self.arguments["Conditions"]))
+        if self.type.name == foreach.TYPE:
+            return self.arguments["IterableItems"]
         return self.arguments
 
 
 @dataclass(frozen=True)
 class Definition:
-    """A whole definition; `steps` is flat, in document order, branches after their condition."""
+    """A whole definition; `steps` is flat, in document order, branches after their condition and
+    bodies after their ForEach.
+    """
 
     parameters: tuple[parameters.Parameter, ...]
     steps: dict[str, Step]
@@ -140,21 +168,23 @@ def _parameters(entries: Any) -> tuple[parameters.Parameter, ...]:
     return declared
 
 
-def _steps(
-    entries: Any, place: str, parent: str | None = None, branch: str | None = None
-) -> Iterator[Step]:
+def _steps(entries: Any, place: str, parent: str | None = None, **where: Any) -> Iterator[Step]:
     if not isinstance(entries, list) or (not entries and parent is None):
         raise DefinitionError(f"{place} must be a list of steps")
     for position, entry in enumerate(entries):
-        step = _step(entry, f"{place}[{position}]", parent, branch)
+        step = replace(_step(entry, f"{place}[{position}]"), parent=parent, **where)
         yield step
+        if step.type.name == foreach.TYPE:
+            body = step.arguments["ForEachBody"]
+            yield from _steps(body, f"ForEachBody of step '{step.name}'", loop=step.name)
         if step.type.name == "Condition":
             for outcome, key in BRANCHES.items():
                 inner = step.arguments.get(key) or []
-                yield from _steps(inner, f"{key} of step '{step.name}'", step.name, outcome)
+                within = f"{key} of step '{step.name}'"
+                yield from _steps(inner, within, step.name, branch=outcome)
 
 
-def _step(entry: Any, place: str, parent: str | None, branch: str | None) -> Step:
+def _step(entry: Any, place: str) -> Step:
     name = entry.get("Name") if isinstance(entry, dict) else None
     if not isinstance(name, str) or not _STEP_NAME.fullmatch(name):
         raise DefinitionError(
@@ -176,12 +206,10 @@ def _step(entry: Any, place: str, parent: str | None, branch: str | None) -> Ste
             tuple(triggers),
             _text(entry, "DisplayName"),
             _text(entry, "Description"),
-            parent,
-            branch,
-            _expire_after(entry.get("CacheConfig")),
-            tuple(retries.read(each, kind.retry) for each in _list(entry, "RetryPolicies")),
-            _property_files(_list(entry, "PropertyFiles")),
-            {needed: trigger for needed, trigger in triggers.items() if trigger != "Completed"},
+            expire_after=_expire_after(entry.get("CacheConfig")),
+            retries=tuple(retries.read(each, kind.retry) for each in _list(entry, "RetryPolicies")),
+            property_files=_property_files(_list(entry, "PropertyFiles")),
+            triggers={need: how for need, how in triggers.items() if how != "Completed"},
         )
     except ValueError as error:
         raise DefinitionError(f"step '{name}': {error}") from None
@@ -239,6 +267,10 @@ def _check_request(kind: StepType, request: dict[str, Any]) -> None:
         _check_payload(kind, request)
     if kind.name == "Cleanup":
         cleanups.sources(request)
+    if kind.name == foreach.TYPE:
+        foreach.check(request)
+    if kind.name == "Lineage":
+        lineage_steps.check(request)
     if check_types.names_of(kind.name):
         check_types.check(kind.name, request)
 

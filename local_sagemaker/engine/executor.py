@@ -11,13 +11,17 @@ import threading
 from typing import Any
 
 from local_sagemaker.engine import (
+    cache,
     cached_results,
     conditions,
+    foreach,
     graph,
+    iterations,
     pipeline_rows,
     retries,
     selection,
     steps,
+    verdict,
 )
 from local_sagemaker.engine.conditions import ConditionError
 from local_sagemaker.engine.definition import Step
@@ -28,15 +32,12 @@ from local_sagemaker.events import Change
 from local_sagemaker.lifecycle import transition
 from local_sagemaker.plane import Plane
 from local_sagemaker.storage import StorageError
-from local_sagemaker.store import Row
+from local_sagemaker.store import Missing, Row
 
 log = logging.getLogger(__name__)
 
 # Nothing relies on it: it only bounds the harm of an event that never comes.
 SAFETY_SECONDS = 60.0
-ACTIVE = ("Starting", "Executing", "Stopping")
-STEPS_FAILED = "Step failure: One or multiple steps failed."
-MAX_EXECUTION_REASON = 1300
 
 
 class Executor:
@@ -45,17 +46,23 @@ class Executor:
     def __init__(self, plane: Plane, arn: str) -> None:
         self._plane = plane
         self._row = pipeline_rows.find_execution(plane, arn)
-        self._definition = pipeline_rows.definition(plane, self._row)
-        self._graph = graph.dependencies(self._definition)
-        self._order = graph.order(self._graph)
-        self._chosen = selection.chosen(self._row, self._definition)
+        self._plan()
         self._wake = threading.Event()
         self._closing = False
         self._watched: set[tuple[str, str]] = {(pipeline_rows.EXECUTION, arn)}
         for step in self._active():
             if "Resource" in self._result(step):
                 self._watch(step, self._result(step)["Resource"])
-        self._values = Values(plane, self._definition)
+        self._to_keep: list[Step] = []
+        self._asked_to_stop: set[str] = set()
+
+    def _plan(self) -> None:
+        """Read the definition, anew when items of a ForEach have become known."""
+        self._definition = pipeline_rows.definition(self._plane, self._row)
+        self._graph = graph.dependencies(self._definition)
+        self._order = graph.order(self._graph)
+        self._chosen = selection.chosen(self._row, self._definition)
+        self._values = Values(self._plane, self._definition)
 
     def close(self) -> None:
         """From any thread: let `run` end soon; recovery goes on from there."""
@@ -74,18 +81,19 @@ class Executor:
 
     def advance(self) -> bool:
         """Do all that can be done now; True when the execution has settled."""
-        self._row = pipeline_rows.find_execution(self._plane, self._arn)
+        self._refresh()
         for step in self._active():
             if self._result(step)["StepStatus"] == "Starting":
                 self._adopt(step)
         if self._stopping:
             self._stop_running()
         for step in self._active():
-            if self._result(step)["StepStatus"] != "Starting":
+            if self._result(step)["StepStatus"] != "Starting" and not iterations.is_loop(step):
                 self._observe(step)
         self._begin_due()
-        while self._begin_ready():
+        while self._end_loops() or self._begin_ready():
             pass
+        self._keep_results()
         return self._settle()
 
     # What the row says
@@ -109,18 +117,27 @@ class Executor:
         return [
             self._definition.steps[name]
             for name, result in self._row["Steps"].items()
-            if result["StepStatus"] in ACTIVE
+            if result["StepStatus"] in graph.ACTIVE
         ]
 
     def _record(self, step: Step, **members: Any) -> None:
         """Write members of one step's result; None removes one."""
 
-        def change(row: Row) -> Row:
-            result = {**row["Steps"].get(step.name, {}), **members}
-            kept = {key: value for key, value in result.items() if value is not None}
-            return {**row, "Steps": {**row["Steps"], step.name: kept}}
+        def change(result: Row) -> Row:
+            changed = {**result, **members}
+            return {key: value for key, value in changed.items() if value is not None}
 
-        self._row = self._plane.store.edit(pipeline_rows.EXECUTION, self._arn, change)
+        head, result = self._plane.store.edit_part(
+            pipeline_rows.EXECUTION, self._arn, step.name, change
+        )
+        self._row = {**head, "Steps": {**self._row["Steps"], step.name: result}}
+
+    def _refresh(self) -> None:
+        """What others may have changed of the row: all but `Steps`."""
+        head = self._plane.store.head(pipeline_rows.EXECUTION, self._arn)
+        if head is None:
+            raise Missing(f"the execution {self._arn} was deleted while it ran")
+        self._row = {**head, "Steps": self._row["Steps"]}
 
     # Waiting
 
@@ -142,8 +159,8 @@ class Executor:
     def _begin_ready(self) -> bool:
         """Start what may start; True when something was started, so more may have become ready."""
         begun = False
-        for name in [] if self._stopping else self._ready():
-            if len(self._active()) >= self._limit():
+        for name in iterations.in_turn(self._definition, self._ready(), self._statuses):
+            if sum(not iterations.is_loop(step) for step in self._active()) >= self._limit():
                 break
             self._begin(self._definition.steps[name])
             begun = True
@@ -152,14 +169,13 @@ class Executor:
         return begun
 
     def _ready(self) -> list[str]:
-        """What may start now; after a failure that no step answers, only what reacts to one."""
+        """What may start now, but for limits on how many."""
+        if self._stopping:
+            return []
         results, statuses = self._row["Steps"], self._statuses
         outcomes = {name: r["Outcome"] for name, r in results.items() if "Outcome" in r}
         ready = graph.ready(self._definition, self._graph, self._order, statuses, outcomes)
-        allowed = self._chosen
-        if graph.unanswered(self._definition, statuses, allowed):
-            reacting = graph.reacting(self._definition, self._graph, self._order, statuses)
-            allowed = allowed & reacting
+        allowed = graph.going_on(self._definition, self._graph, self._order, statuses, self._chosen)
         return [name for name in ready if name in allowed]
 
     def _limit(self) -> float:
@@ -184,6 +200,7 @@ class Executor:
             StepStatus="Starting",
             StartTime=result.get("StartTime", self._plane.clock.now()),
             AttemptCount=result.get("AttemptCount", 0) + 1,
+            IterationContext=iterations.context(step),
             RetryAt=None,
             Resource=None,
         )
@@ -196,6 +213,8 @@ class Executor:
                     self._decide(step)
                 case "Fail":
                     self._fail_on_purpose(step)
+                case foreach.TYPE:
+                    self._begin_loop(step)
                 case _:
                     self._launch(step)
         except (ExpressionError, ConditionError, StorageError) as error:
@@ -220,6 +239,12 @@ class Executor:
         self._record(step, Metadata={"Fail": {"ErrorMessage": message}})
         self._end(step, "Failed", message)
 
+    def _begin_loop(self, step: Step) -> None:
+        scope = self._values.scope(self._row, step)
+        items = foreach.items(evaluate(step.arguments["IterableItems"], scope))
+        self._record(step, **iterations.begun(self._definition, step, items))
+        self._plan()
+
     def _launch(self, step: Step) -> None:
         resource = steps.resource_of(step)
         given = step.arguments.get(resource.name_member)
@@ -233,7 +258,7 @@ class Executor:
             self._record(step, Resource=name)
             self._watch(step, name)
         token = f"{pipeline_rows.execution_id(self._row)}-{self._result(step)['AttemptCount']}"
-        token += f"-{self._order.index(step.name)}"
+        token += f"-{cache.digest(step.name)[:12]}"
         name, arn = steps.launch(self._plane, step, arguments, self._row, token)
         self._executing(step, name, arn)
 
@@ -295,6 +320,12 @@ class Executor:
         )
         log.info("step ended step=%s status=%s reason=%s", step.name, status, reason)
         if status == "Succeeded" and "CacheKey" in self._result(step):
+            self._to_keep.append(step)
+
+    def _keep_results(self) -> None:
+        """For reuse; what waits for these steps has been started first, it needs longer."""
+        while self._to_keep:
+            step = self._to_keep.pop()
             try:
                 cached_results.keep(self._plane, self._row, step, self._result(step))
             except StorageError as error:
@@ -345,33 +376,48 @@ class Executor:
             result = self._result(step)
             if result["StepStatus"] == "Starting":
                 self._end(step, "Stopped", result.get("LastFailure", ""))
-            elif result["StepStatus"] == "Executing":
-                self._record(step, StepStatus="Stopping")
-                try:
-                    steps.stop(self._plane, step, result["Resource"])
-                except ApiError as error:
-                    # It has just ended by itself; _observe finds out how.
-                    log.info("step not stopped step=%s reason=%s", step.name, error.message)
+            elif step.name not in self._asked_to_stop:
+                self._ask_to_stop(step, result)
+
+    def _ask_to_stop(self, step: Step, result: dict[str, Any]) -> None:
+        """Once in each life of the server: the last one may have been killed before it asked."""
+        self._asked_to_stop.add(step.name)
+        self._record(step, StepStatus="Stopping")
+        if iterations.is_loop(step):
+            return  # its children are stopped as any step
+        try:
+            steps.stop(self._plane, step, result["Resource"])
+        except ApiError as error:
+            # It has just ended by itself; _observe finds out how. Or it was asked before.
+            log.info("step not stopped step=%s reason=%s", step.name, error.message)
+
+    def _end_loops(self) -> bool:
+        """End every ForEach whose iterations are over; True when there was one."""
+        loops = [
+            step
+            for step in self._active()
+            if iterations.is_loop(step) and "Items" in self._result(step)
+        ]
+        ready = self._ready() if loops else []
+        ended = [
+            each
+            for each in loops
+            if iterations.over(self._definition, each.name, self._statuses, ready)
+        ]
+        for step in ended:
+            scope = self._values.scope(self._row, step)
+            metadata, status, reason = iterations.ending(
+                self._definition, step, self._row["Steps"], self._stopping, scope.step
+            )
+            self._record(step, Metadata=metadata)
+            self._end(step, status, reason)
+        return bool(ended)
 
     def _settle(self) -> bool:
         if self._active():
             return False
-        status, reason = self._verdict()
+        results = self._row["Steps"]
+        status, reason = verdict.of(self._definition, results, self._stopping)
         transition(self._plane, pipeline_rows.EXECUTION, self._arn, status, FailureReason=reason)
         log.info("execution ended arn=%s status=%s reason=%s", self._arn, status, reason)
         return True
-
-    def _verdict(self) -> tuple[str, str | None]:
-        if self._stopping and not any(map(steps.outlasted_stop, self._row["Steps"].values())):
-            return "Stopped", None
-        statuses = self._statuses
-        if not any(status in graph.UNSUCCESSFUL for status in statuses.values()):
-            return "Succeeded", None
-        if not graph.unanswered(self._definition, statuses, statuses):
-            return "CompletedWithFailures", None
-        meant = [
-            result["Metadata"]["Fail"]["ErrorMessage"]
-            for result in self._row["Steps"].values()
-            if "Fail" in result.get("Metadata", {})
-        ]
-        return "Failed", (meant[0] if meant else STEPS_FAILED)[:MAX_EXECUTION_REASON]

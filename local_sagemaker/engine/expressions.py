@@ -12,7 +12,8 @@ from typing import Any
 
 from local_sagemaker.engine import paths
 
-ROOTS = ("Parameters", "Execution", "Steps")
+ROOTS = ("Parameters", "Execution", "Steps", "ForEach")
+CURRENT_ITEM = "CurrentItem"  # the only thing in ForEach
 FUNCTIONS = ("Std:Join", "Std:JsonGet")
 EXECUTION_VARIABLES = (
     "StartDateTime",
@@ -55,6 +56,7 @@ class Scope:
     step: Callable[[str], Any]  # step name -> its properties (a Describe response)
     property_file: Callable[[str, str], str]  # step name, property file -> its s3:// URI
     document: Callable[[str], Any]  # s3:// URI of a JSON file -> its content
+    item: Any = None  # of the iteration, for a step of a ForEachBody
 
 
 def reference(text: Any) -> Reference:
@@ -69,7 +71,9 @@ def reference(text: Any) -> Reference:
         raise ExpressionError(f"Get '{text}' must begin with {', '.join(ROOTS)}")
     if not rest or not isinstance(rest[0], str):
         raise ExpressionError(f"Get '{text}' names nothing inside {root}")
-    if root != "Steps" and len(rest) > 1:
+    if root == "ForEach" and rest[0] != CURRENT_ITEM:
+        raise ExpressionError(f"Get '{text}': there is only ForEach.{CURRENT_ITEM}")
+    if root in ("Parameters", "Execution") and len(rest) > 1:
         raise ExpressionError(f"Get '{text}' goes too deep: {root}.{rest[0]} is a plain value")
     if root == "Steps" and len(rest) == 1:
         raise ExpressionError(f"Get '{text}' must name a property of step '{rest[0]}'")
@@ -164,11 +168,28 @@ def _get(wanted: Reference, scope: Scope) -> Any:
             return paths.follow(scope.step(wanted.name), wanted.path)
         except paths.PathError as error:
             raise ExpressionError(f"Get '{wanted.text}' has no value: {error}") from None
+    if wanted.root == "ForEach":
+        return _current_item(wanted, scope.item)
     values = scope.parameters if wanted.root == "Parameters" else scope.execution
     if wanted.name not in values:
         hint = paths.did_you_mean(wanted.name, values)
         raise ExpressionError(f"Get '{wanted.text}' has no value here; {hint}")
     return values[wanted.name]
+
+
+def _current_item(wanted: Reference, item: Any) -> Any:
+    """The item, an object as its JSON text; or a member of it, also of an object given as text."""
+    if not wanted.path:
+        return as_text(item) if isinstance(item, dict) else item
+    try:
+        document = json.loads(item) if isinstance(item, str) else item
+        return paths.follow(document, wanted.path)
+    except paths.PathError as error:
+        raise ExpressionError(f"Get '{wanted.text}' has no value: {error}") from None
+    except (ValueError, RecursionError):
+        raise ExpressionError(
+            f"Get '{wanted.text}' has no value: the item {item!r} is no JSON object"
+        ) from None
 
 
 def _join(operand: dict[str, Any], scope: Scope) -> str:

@@ -1,8 +1,8 @@
 """The graph of a pipeline: who waits for whom, in which order, and what may run now.
 
 Dependencies are explicit (`DependsOn`), implied by every `Get` of another step, and given by the
-branch a step stands in. `ready` is the whole scheduling rule as one pure function over step
-statuses.
+branch or the body a step stands in. `ready` is the whole scheduling rule as one pure function over
+step statuses.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,12 +11,22 @@ from local_sagemaker.engine import expressions
 from local_sagemaker.engine.definition import TRIGGERS, Definition, Step
 
 Dependencies = Mapping[str, frozenset[str]]
+ACTIVE = ("Starting", "Executing", "Stopping")
 UNSUCCESSFUL = ("Failed", "Stopped")
 
 
 def dependencies(definition: Definition) -> dict[str, frozenset[str]]:
-    """Step name -> the steps it waits for. Expects references that lint.py found sound."""
-    return {name: frozenset(_waits_for(step)) for name, step in definition.steps.items()}
+    """Step name -> the steps it waits for. Expects references that lint.py found sound.
+
+    A ForEach waits for all that its body needs from outside, so that no iteration waits half-way.
+    """
+    needs = {name: _waits_for(step) for name, step in definition.steps.items()}
+    for name, step in definition.steps.items():
+        if step.loop is not None:
+            loop = step.loop
+            needs[loop] |= {need for need in needs[name] if _loop_of(definition, need) != loop}
+            needs[name].add(loop)
+    return {name: frozenset(found) for name, found in needs.items()}
 
 
 def find_cycle(graph: Dependencies) -> list[str] | None:
@@ -55,15 +65,39 @@ def ready(
 
     What stands in a branch that was not taken never becomes ready, and neither does anything that
     waits for it: a step outside a branch shares the fate of the one inside that it depends on.
-    A dependency is met by success, or by what its trigger says.
+    A dependency is met by success, or by what its trigger says; that of an iteration's step on its
+    ForEach while that executes.
     """
 
     def may_start(name: str) -> bool:
         step = definition.steps[name]
         taken = step.parent is None or outcomes.get(step.parent) == step.branch
-        return taken and all(_lets_run(step, need, statuses.get(need)) for need in graph[name])
+        return (
+            step.runs
+            and taken
+            and all(_lets_run(step, need, statuses.get(need)) for need in graph[name])
+        )
 
     return [name for name in ordered if name not in statuses and may_start(name)]
+
+
+def going_on(
+    definition: Definition,
+    graph: Dependencies,
+    ordered: list[str],
+    statuses: Mapping[str, str],
+    chosen: set[str],
+) -> set[str]:
+    """Those of the chosen steps that failures so far do not hold back: after one that no step
+    answers, only what reacts to one. A failure in a ForEach's body is, until the ForEach itself
+    ends, that body's alone; a failure elsewhere lets the body go on.
+    """
+    failed = unanswered(definition, statuses, chosen)
+    broken = {definition.steps[name].loop for name in failed}
+    if not broken:
+        return chosen
+    reacts = reacting(definition, graph, ordered, statuses)
+    return {name for name in chosen if name in reacts or definition.steps[name].loop not in broken}
 
 
 def unanswered(
@@ -106,6 +140,8 @@ def upstream(graph: Dependencies, names: Iterable[str]) -> set[str]:
 
 
 def _lets_run(step: Step, need: str, status: str | None) -> bool:
+    if need == step.loop:
+        return status == "Executing"
     return status in TRIGGERS[step.triggers.get(need, "Completed")]
 
 
@@ -118,6 +154,11 @@ def _waits_for(step: Step) -> set[str]:
         each.name for each in expressions.references(step.expressions) if each.root == "Steps"
     }
     return {*step.depends_on, *referred, *([step.parent] if step.parent else [])}
+
+
+def _loop_of(definition: Definition, name: str) -> str | None:
+    step = definition.steps.get(name)
+    return step.loop if step is not None else None
 
 
 def _walk(graph: Dependencies, start: str, done: set[str]) -> list[str] | None:

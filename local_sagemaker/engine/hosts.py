@@ -51,10 +51,10 @@ def create(home: Path, kind: str, job: str, count: int) -> list[Host]:
     return made
 
 
-def left_behind(home: Path, kind: str, job: str) -> list[Path]:
-    """The workspaces of every host of a job that was cut short."""
+def left_behind(home: Path, kind: str) -> list[Path]:
+    """The workspaces of all hosts of all jobs of a kind."""
     folder = home / "jobs" / kind
-    return [each for each in (folder / job, *folder.glob(f"{job}.algo-*")) if each.is_dir()]
+    return [each for each in folder.iterdir() if each.is_dir()] if folder.is_dir() else []
 
 
 def logs(home: Path, kind: str, job: str) -> list[Path]:

@@ -35,7 +35,7 @@ def download(plane: Plane, inputs: Iterable[Input], roots: list[Path]) -> None:
 def _deal(plane: Plane, wanted: Input, roots: list[Path]) -> None:
     if wanted.optional and not plane.storage.list(wanted.uri):
         return
-    found = _named(plane, wanted) if wanted.manifest else plane.storage.find(wanted.uri)
+    found = named(plane, wanted) if wanted.manifest else plane.storage.find(wanted.uri)
     if wanted.streamed:
         _check_folder(wanted, found)
     for rank, root in enumerate(roots):
@@ -48,7 +48,7 @@ def _deal(plane: Plane, wanted: Input, roots: list[Path]) -> None:
                 (directory / each.name).chmod(READ_ONLY)
 
 
-def _named(plane: Plane, wanted: Input) -> list[Found]:
+def named(plane: Plane, wanted: Input) -> list[Found]:
     """The objects of a manifest: [{"prefix": "s3://bucket/folder/"}, "a.csv", "b.csv"]."""
     try:
         manifest = json.loads(plane.storage.read_text(wanted.uri))

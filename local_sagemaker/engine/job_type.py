@@ -14,7 +14,6 @@ from local_sagemaker.store import Row
 if TYPE_CHECKING:
     from local_sagemaker.engine.jobs import Running
 
-NO_ISOLATION = "EnableNetworkIsolation is not enforced here: this job can reach the network"
 COMPLETED, FAILED, STOPPED, TIMED_OUT = "Completed", "Failed", "Stopped", "TimedOut"
 
 
@@ -72,8 +71,8 @@ class JobType(JobKind):
     # Config files and empty output directories, as /opt/ml has them when the container starts.
     # Last: the name of the host.
     lay_out: Callable[[Plane, Row, Path, str], None]
-    # What of the request is not done here though it was accepted: said in the job's log.
-    notes: Callable[[Row], list[str]]
+    # EnableNetworkIsolation: nothing but loopback.
+    isolated: Callable[[Row], bool]
     command: Callable[[Row, Image], list[str]]
     environment: Callable[[Row], Mapping[str, str]]
     instance_count: Callable[[Row], int]

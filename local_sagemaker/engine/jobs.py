@@ -56,8 +56,10 @@ JOBS: tuple[JobType | DrivenJob, ...] = (processing.JOB, training.JOB, transform
 JOB_TYPES = {job.kind: job for job in JOBS}
 SEVERAL_HOSTS = (
     "several instances run on this machine: each has its own /opt/ml, all are 127.0.0.1, and the "
-    "names algo-1 ... do not resolve"
-)
+    "names algo-1 ... do not resolve",
+    "several instances run on this machine, each with its own /opt/ml: with EnableNetworkIsolation "
+    "they cannot reach each other either, as they could at AWS",
+)  # without and with EnableNetworkIsolation
 INTERRUPTED = "InternalServerError: the local SageMaker was stopped while this job ran"
 
 
@@ -67,6 +69,7 @@ class Running:
 
     stop: threading.Event = field(default_factory=threading.Event)
     processes: list[Process] = field(default_factory=list)
+    cluster: list[Host] = field(default_factory=list)
     future: Future[None] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -132,12 +135,16 @@ def join(plane: Plane) -> None:
 
 
 def recover(plane: Plane) -> None:
-    """At boot: no job of the last server runs. Those without an end are Failed (or Stopped)."""
+    """At boot: no job of the last server runs. Those without an end are Failed (or Stopped), and
+    what its jobs had not cleared away is.
+    """
     for job in JOB_TYPES.values():
         status = lifecycle.TABLES[job.kind].member
         for row in plane.store.rows(job.kind):
             if row[status] in ("InProgress", "Stopping"):
                 _interrupted(plane, job, row[name_member(job)], row[status])
+        for root in hosts.left_behind(plane.config.home, job.kind):
+            workspace.clear(root)
 
 
 def _interrupted(plane: Plane, job: JobKind, name: str, status: str) -> None:
@@ -145,8 +152,6 @@ def _interrupted(plane: Plane, job: JobKind, name: str, status: str) -> None:
         _finish(plane, job, name, Outcome(STOPPED), {})
     else:
         _finish(plane, job, name, Outcome(FAILED), {"FailureReason": INTERRUPTED})
-    for root in hosts.left_behind(plane.config.home, job.kind, name):
-        workspace.clear(root)
 
 
 def _pool(plane: Plane) -> Pool:
@@ -163,7 +168,18 @@ def _submit(plane: Plane, kind: str, name: str) -> None:
 
 
 def _run(plane: Plane, job: JobType | DrivenJob, name: str, running: Running) -> None:
-    """The whole life of a job, in its slot; every way out of it ends in a status."""
+    """The whole life of a job, in its slot; every way out of it ends in a status.
+
+    Nobody who waits for that status waits for the workspace to be cleared.
+    """
+    try:
+        _live(plane, job, name, running)
+    finally:
+        for host in running.cluster:
+            workspace.clear(host.root)
+
+
+def _live(plane: Plane, job: JobType | DrivenJob, name: str, running: Running) -> None:
     try:
         outcome, members = _carry_out(plane, job, name, running)
     except JobFailure as failure:
@@ -186,6 +202,7 @@ def _carry_out(
     if isinstance(job, DrivenJob):
         return job.drive(plane, row, running)
     cluster = hosts.create(plane.config.home, job.kind, name, job.instance_count(row))
+    running.cluster = cluster
     streams = _open_streams(plane, job, name, cluster)
     try:
         with _Translated("download"):
@@ -204,8 +221,6 @@ def _carry_out(
     finally:
         for stream in streams:
             shipping.of(plane).finish(stream)
-        for host in cluster:
-            workspace.clear(host.root)
 
 
 def _open_streams(
@@ -274,9 +289,10 @@ def _execute(
 
 
 def _specs(plane: Plane, job: JobType, row: Row, cluster: list[Host]) -> list[ProcessSpec]:
-    image = images.resolve(job.image_uri(row))
+    image = images.resolve(job.image_uri(row), plane.own_images)
     home = plane.config.home
-    notes = [*image.notes, *job.notes(row), *([SEVERAL_HOSTS] if len(cluster) > 1 else [])]
+    isolated = job.isolated(row)
+    notes = [*image.notes, *([SEVERAL_HOSTS[isolated]] if len(cluster) > 1 else [])]
     base = base_environment(plane, len(cluster))
     environment = overlays.environment(home, {**base, **job.environment(row)})
     command = job.command(row, image)
@@ -290,6 +306,7 @@ def _specs(plane: Plane, job: JobType, row: Row, cluster: list[Host]) -> list[Pr
             host.root,
             host.log,
             path=overlays.path(home),
+            network=not isolated,
         )
         for host in cluster
     ]
@@ -312,6 +329,7 @@ def base_environment(plane: Plane, instances: int = 1) -> dict[str, str]:
     threads = str(max(1, (os.cpu_count() or 1) // plane.config.slots // instances))
     return {
         **config.client_environment(plane.config),
+        **plane.config.archive_limits.variables(),
         "SM_NUM_CPUS": threads,
         "OMP_NUM_THREADS": threads,
         "PYTHONUNBUFFERED": "1",

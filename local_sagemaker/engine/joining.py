@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker.engine import json_paths
 from local_sagemaker.engine.json_paths import Path
+from local_sagemaker.engine.splitting import BINARY
 from local_sagemaker.errors import validation
 from local_sagemaker.store import Row
 
@@ -24,6 +26,8 @@ KINDS = (CSV, *JSON_KINDS)
 LINES = frozenset(KINDS) - {"application/json"}  # one record a line, even in an object left whole
 FIELD = re.compile(r'(?:^|,)("(?:[^"]|"")*"[^,]*|[^,]*)')
 INPUT, OUTPUT = "SageMakerInput", "SageMakerOutput"
+INFERENCE_ID, INFERENCE_TIME = "SageMakerInferenceId", "SageMakerInferenceTime"
+NOT_STARTED = "-"  # the stamp while a request is only checked
 
 
 class RecordError(Exception):
@@ -39,11 +43,12 @@ class Processing:
     joins: bool
     input_kind: str
     output_kind: str
+    stamp: str = ""  # GenerateInferenceId: the job's start, which goes with the id of each record
 
     @property
     def is_plain(self) -> bool:
         """Do answers go out as they came?"""
-        return self.output_filter.is_whole and not self.joins
+        return self.output_filter.is_whole and not self.joins and not self.stamp
 
     @property
     def reads_lines(self) -> bool:
@@ -59,21 +64,25 @@ class Processing:
 
     def written(self, record: bytes, answer: str) -> str:
         """What is written for a record and its answer. Raises RecordError."""
-        if not self.joins:
-            return _filtered(self.output_filter, answer, self.output_kind)
-        join = _join_csv if self.input_kind == CSV else _join_json
-        return _filtered(self.output_filter, join(record.decode(), answer), self.input_kind)
+        kind = self.input_kind if self.joins else self.output_kind
+        if self.joins:
+            join = _join_csv if kind == CSV else _join_json
+            answer = join(record.decode(), answer)
+        text = _filtered(self.output_filter, answer, kind)
+        return _stamped(text, kind, self.stamp) if self.stamp else text
 
 
-def processing(row: Row) -> Processing:
+def processing(row: Row, stamp: str = "") -> Processing:
     """Of a CreateTransformJob request or row. Raises ApiError for what cannot be done."""
     given = row.get("DataProcessing", {})
+    identified = row.get("DataCaptureConfig", {}).get("GenerateInferenceId", False)
     chosen = Processing(
         _path("InputFilter", given),
         _path("OutputFilter", given),
         given.get("JoinSource", "None") == "Input",
         _kind(row["TransformInput"].get("ContentType", "")),
         _kind(row["TransformOutput"].get("Accept", "")),
+        (stamp or NOT_STARTED) if identified else "",
     )
     if chosen.joins:
         _check_join(row, chosen)
@@ -81,6 +90,7 @@ def processing(row: Row) -> Processing:
         _check_kind("TransformInput.ContentType", chosen.input_kind)
     if not chosen.is_plain:
         _check_kind("TransformOutput.Accept", chosen.output_kind)
+    _check_split(row, chosen)
     return chosen
 
 
@@ -151,6 +161,16 @@ def _join_json(record: str, answer: str) -> str:
     return _json_text({INPUT: given, OUTPUT: output})
 
 
+def _stamped(text: str, kind: str, stamp: str) -> str:
+    """With an id of its own, by which ground truth finds it, and the job's start."""
+    identity = str(uuid.uuid4())
+    if kind == CSV:
+        return f"{text},{identity},{stamp}"
+    document = _document(text)
+    whole = document if isinstance(document, dict) else {OUTPUT: document}
+    return _json_text({**whole, INFERENCE_ID: identity, INFERENCE_TIME: stamp})
+
+
 def _path(member: str, given: Row) -> Path:
     try:
         return json_paths.parse(given.get(member, "$"))
@@ -165,8 +185,18 @@ def _kind(content_type: str) -> str:
 def _check_kind(member: str, kind: str) -> None:
     if kind not in KINDS:
         raise validation(
-            f"{member} = {kind!r} cannot be filtered or joined by DataProcessing; it may be "
-            f"{', '.join(KINDS)}"
+            f"{member} = {kind!r} cannot be filtered or joined by DataProcessing, or given an "
+            f"inference id; it may be {', '.join(KINDS)}"
+        )
+
+
+def _check_split(row: Row, chosen: Processing) -> None:
+    """Binary records have no fields."""
+    split = row["TransformInput"].get("SplitType", "None")
+    if split in BINARY and not (chosen.is_plain and chosen.input_filter.is_whole):
+        raise validation(
+            f"SplitType {split}: DataProcessing and GenerateInferenceId need text records; "
+            "SplitType may be None, Line"
         )
 
 

@@ -8,7 +8,16 @@ Each rule looks at the whole definition and yields messages that name the step a
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from local_sagemaker.engine import check_types, cleanups, expressions, graph, outputs, paths
+from local_sagemaker.engine import (
+    check_types,
+    cleanups,
+    expressions,
+    graph,
+    lineage_steps,
+    loop_rules,
+    outputs,
+    paths,
+)
 from local_sagemaker.engine.definition import Definition, DefinitionError, Step, read
 from local_sagemaker.engine.expressions import EXECUTION_VARIABLES, Reference
 from local_sagemaker.engine.paths import did_you_mean
@@ -117,14 +126,15 @@ def property_files_have_an_output(definition: Definition) -> Iterator[str]:
 def steps_expose_something(definition: Definition) -> Iterator[str]:
     for step in definition.steps.values():
         for found in _of_steps(step):
-            producer = definition.steps.get(found.name)
-            exposed = _exposed(producer) if producer is not None else None
-            if producer is not None and exposed is not None and found.path not in exposed:
-                names = ", ".join(paths.write(path) for path in exposed)
-                yield (
-                    f"step '{step.name}': Get '{found.text}': the {producer.type.name} step "
-                    f"'{producer.name}' exposes {f'only {names}' if names else 'nothing'}"
-                )
+            try:
+                meant = loop_rules.meant(definition, found)
+            except loop_rules.UnknownOutput as error:
+                yield f"step '{step.name}': Get '{found.text}': {error}"
+                continue
+            if problem := _not_exposed(meant):
+                yield f"step '{step.name}': Get '{found.text}': {problem}"
+        if problem := _not_exposed(loop_rules.compared(definition, step)):
+            yield f"step '{step.name}': Selector: {problem}"
 
 
 def cleanups_have_sources(definition: Definition) -> Iterator[str]:
@@ -156,6 +166,11 @@ _MEANING: tuple[Rule, ...] = (
     property_files_are_declared,
     property_files_have_an_output,
     steps_expose_something,
+    loop_rules.bodies_are_referred_to_through_their_for_each,
+    loop_rules.bodies_answer_only_their_own_failures,
+    loop_rules.children_have_names_of_their_own,
+    loop_rules.current_items_stand_in_a_body,
+    loop_rules.selectors_compare_a_step_of_the_body,
 )
 _SHAPE: tuple[Rule, ...] = (cleanups_have_sources, steps_form_no_cycle)
 
@@ -182,6 +197,16 @@ def _source_problem(source: Step | None, entry: dict[str, Any]) -> str | None:
     return None
 
 
+def _not_exposed(meant: tuple[Step, paths.Path] | None) -> str | None:
+    step, path = meant or (None, ())
+    exposed = _exposed(step) if step is not None else None
+    if step is None or exposed is None or path in exposed:
+        return None
+    names = ", ".join(paths.write(each) for each in exposed)
+    found = f"exposes {f'only {names}' if names else 'nothing'}"
+    return f"the {step.type.name} step '{step.name}' {found}"
+
+
 def _exposed(step: Step) -> list[paths.Path] | None:
     """Everything that a step exposes; None when that is the description of a resource."""
     if step.type.payload is not None:
@@ -189,6 +214,8 @@ def _exposed(step: Step) -> list[paths.Path] | None:
         return [("OutputParameters", name) for name in names]
     if check_types.names_of(step.type.name):
         return [(name,) for name in check_types.exposed(step.type.name)]
+    if step.type.name == "Lineage":
+        return lineage_steps.exposed(step.arguments)
     return _EXPOSED.get(step.type.name)
 
 

@@ -1,11 +1,13 @@
-"""Metric definitions: regular expressions applied to every line of a job's log; the last value of
-each counts.
+"""Metric definitions: regular expressions applied to every line of a job's log. The last value of
+each is the job's; its trial component also shows the smallest, the largest and so on.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from local_sagemaker.errors import validation
 
 # AWS's log carries a tab as "#011" and its built-in regexes look for that; ours carries the tab.
 ESCAPED_TAB = "#011"
+SUMMARIES = "MetricSummaries"  # in a job's row, a member of ours: see summaries()
 
 
 def check(definitions: Iterable[Mapping[str, str]]) -> None:
@@ -31,34 +34,69 @@ def check(definitions: Iterable[Mapping[str, str]]) -> None:
             )
 
 
-def final(
+@dataclass
+class Summary:
+    """Running figures of one metric (Welford's method: no value is kept but the last)."""
+
+    last: float = math.nan
+    least: float = math.inf
+    most: float = -math.inf
+    mean: float = 0.0
+    squares: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        self.last = value
+        self.least, self.most = min(self.least, value), max(self.most, value)
+        self.count += 1
+        distance = value - self.mean
+        self.mean += distance / self.count
+        self.squares += distance * (value - self.mean)
+
+    def members(self, name: str, timestamp: float) -> dict[str, Any]:
+        """As AWS's TrialComponentMetricSummary; StdDev is the population's."""
+        return {
+            "MetricName": name,
+            "TimeStamp": timestamp,
+            "Max": self.most,
+            "Min": self.least,
+            "Last": self.last,
+            "Count": self.count,
+            "Avg": self.mean,
+            "StdDev": math.sqrt(self.squares / self.count),
+        }
+
+
+def summaries(
     definitions: Iterable[Mapping[str, str]], logs: list[Path], timestamp: float
 ) -> list[dict[str, Any]]:
-    """FinalMetricDataList: the last number each definition's first group found, if any. The logs
-    are those of the hosts: an earlier one comes before a later one.
+    """What each definition's first group found, for those that found a number. The logs are those
+    of the hosts: Last is that of an earlier one before that of a later one.
     """
     patterns = {each["Name"]: compiled(each["Regex"]) for each in definitions}
-    found: dict[str, float] = {}
+    found = {name: Summary() for name in patterns}
     for log in reversed(logs if patterns else []):
-        found |= _last(patterns, log)
+        _read(patterns, found, log)
+    return [each.members(name, timestamp) for name, each in found.items() if each.count]
+
+
+def final(found: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """FinalMetricDataList: the last value of each metric."""
     return [
-        {"MetricName": name, "Value": found[name], "Timestamp": timestamp}
-        for name in patterns
-        if name in found
+        {"MetricName": each["MetricName"], "Value": each["Last"], "Timestamp": each["TimeStamp"]}
+        for each in found
     ]
 
 
-def _last(patterns: Mapping[str, re.Pattern[str]], log: Path) -> dict[str, float]:
-    last: dict[str, float] = {}
+def _read(patterns: Mapping[str, re.Pattern[str]], found: dict[str, Summary], log: Path) -> None:
     if not log.exists():
-        return last
+        return
     with log.open(errors="replace") as lines:
         for line in lines:
             for name, pattern in patterns.items():
                 value = _value(pattern, line)
                 if value is not None:
-                    last[name] = value
-    return last
+                    found[name].add(value)
 
 
 def series(regex: str, log: Path) -> list[float]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from local_sagemaker.engine import callbacks, checks, cleanups, lambdas
+from local_sagemaker.engine import callbacks, checks, cleanups, lambdas, lineage_steps
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
@@ -42,7 +42,8 @@ OWN_STEPS: dict[str, OwnStep] = {
     "ClarifyCheck": _CHECK,
     "Cleanup": OwnStep(cleanups.begin, cleanups.metadata, cleanups.properties),
     "Lambda": OwnStep(lambdas.begin, lambdas.metadata, lambdas.properties),
+    "Lineage": OwnStep(lineage_steps.begin, lineage_steps.metadata, lineage_steps.metadata),
     "QualityCheck": _CHECK,
 }
 # The kinds of resources in the store that are ours and belong to a pipeline.
-KINDS = (callbacks.KIND, checks.KIND, cleanups.KIND, lambdas.KIND)
+KINDS = (callbacks.KIND, checks.KIND, cleanups.KIND, lambdas.KIND, lineage_steps.KIND)

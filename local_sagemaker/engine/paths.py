@@ -68,7 +68,7 @@ def write(path: Sequence[Segment]) -> str:
         elif re.fullmatch(r"[A-Za-z0-9_\-]+", segment):
             text += f".{segment}" if text else segment
         else:
-            text += f"['{segment}']"
+            text += f'["{segment}"]' if "'" in segment else f"['{segment}']"
     return text
 
 

@@ -8,7 +8,7 @@ name -> the members of AWS's PipelineExecutionStep plus what the executor needs 
 from typing import Any, Protocol
 
 from local_sagemaker.arns import is_arn
-from local_sagemaker.engine import lint
+from local_sagemaker.engine import iterations, lint
 from local_sagemaker.engine.definition import Definition, Step
 from local_sagemaker.engine.paths import did_you_mean
 from local_sagemaker.errors import resource_not_found
@@ -63,7 +63,8 @@ def definition_text(stored: Stored, row: Row) -> str:
 
 
 def definition(stored: Stored, row: Row) -> Definition:
-    return lint.parse(definition_text(stored, row))
+    """An execution's definition, its bodies copied as far as their items are known."""
+    return iterations.expanded(lint.parse(definition_text(stored, row)), row["Steps"])
 
 
 def version_name(pipeline_arn: str, version: int) -> str:

@@ -8,7 +8,7 @@ import threading
 import weakref
 from typing import Any
 
-from local_sagemaker.engine import graph, pipeline_rows
+from local_sagemaker.engine import graph, iterations, pipeline_rows
 from local_sagemaker.engine.executor import Executor
 from local_sagemaker.lifecycle import transition
 from local_sagemaker.plane import Plane
@@ -61,11 +61,7 @@ def _kept_for_retry(plane: Plane, row: Row) -> dict[str, Row]:
     needs = graph.dependencies(definition)
     statuses = {name: step["StepStatus"] for name, step in row["Steps"].items()}
     reacting = graph.reacting(definition, needs, graph.order(needs), statuses)
-    return {
-        name: step
-        for name, step in row["Steps"].items()
-        if step["StepStatus"] == "Succeeded" and name not in reacting
-    }
+    return iterations.kept_for_retry(definition, row["Steps"], reacting, plane.clock.now())
 
 
 def recover(plane: Plane) -> None:

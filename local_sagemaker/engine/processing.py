@@ -14,7 +14,6 @@ from local_sagemaker import images
 from local_sagemaker.engine import hosts, workspace
 from local_sagemaker.engine.job_type import (
     FAILED,
-    NO_ISOLATION,
     Input,
     JobFailure,
     JobType,
@@ -38,9 +37,9 @@ CONFIGURED = (
 )
 
 
-def check(request: Row) -> None:
+def check(plane: Plane, request: Row) -> None:
     """What the model cannot say of a CreateProcessingJob request; raises ApiError."""
-    images.resolve(request["AppSpecification"]["ImageUri"])
+    command(request, images.resolve(request["AppSpecification"]["ImageUri"], plane.own_images))
     for each in request.get("ProcessingInputs", ()):
         if "S3Input" not in each:
             raise validation(f"ProcessingInputs {each['InputName']!r}: give S3Input")
@@ -79,12 +78,13 @@ def lay_out(plane: Plane, row: Row, root: Path, host: str) -> None:
 def command(row: Row, image: images.Image) -> list[str]:
     """Docker's rules: an entry point replaces the image's, arguments alone go to the image's."""
     application = row["AppSpecification"]
-    entry = application.get("ContainerEntrypoint") or image.process_command()
+    given = application.get("ContainerEntrypoint")
+    entry = image.entrypoint(given) if given else image.process_command()
     return [*entry, *application.get("ContainerArguments", ())]
 
 
-def notes(row: Row) -> list[str]:
-    return [NO_ISOLATION] if row.get("NetworkConfig", {}).get("EnableNetworkIsolation") else []
+def isolated(row: Row) -> bool:
+    return bool(row.get("NetworkConfig", {}).get("EnableNetworkIsolation"))
 
 
 def environment(row: Row) -> Mapping[str, str]:
@@ -174,7 +174,7 @@ JOB = JobType(
     image_uri=lambda row: str(row["AppSpecification"]["ImageUri"]),
     inputs=inputs,
     lay_out=lay_out,
-    notes=notes,
+    isolated=isolated,
     command=command,
     environment=environment,
     instance_count=_instance_count,

@@ -73,7 +73,7 @@ def specification(plane: Plane, job: JobType, row: Row, root: Path) -> ProcessSp
     log = workspace.log_file(plane.config.home, KIND, name)
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
-        command = job.command(row, images.resolve(job.image_uri(row)))
+        command = job.command(row, images.resolve(job.image_uri(row), plane.own_images))
     except (ApiError, JobFailure) as cause:
         raise RerunError(f"{name} cannot run: {cause}") from cause
     home = plane.config.home
@@ -85,6 +85,7 @@ def specification(plane: Plane, job: JobType, row: Row, root: Path) -> ProcessSp
         log,
         preimported=False,
         path=overlays.path(home),
+        network=not job.isolated(row),
     )
 
 

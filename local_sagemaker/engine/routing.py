@@ -1,9 +1,9 @@
-"""From an invocation to a model server and back: choose a variant and an instance, forward, name
-what went wrong.
+"""From an invocation to the model servers of an instance and back: choose a variant, forward
+through its containers, name what went wrong.
 
-An instance is asked over kept-alive loopback connections. What the caller gets on failure is a
+A model server is asked over kept-alive loopback connections. What the caller gets on failure is a
 RoutingError with the runtime API's code; api/runtime.py writes it down as HTTP. Starting and
-replacing instances is fleet.py's.
+replacing instances is crew.py's.
 """
 
 from __future__ import annotations
@@ -48,6 +48,15 @@ class ModelGoneError(Exception):
     """The model server closed the connection in the middle of an invocation."""
 
 
+class NoAnswerError(Exception):
+    """A container did not answer: it took too long, or its server is gone."""
+
+    def __init__(self, hostname: str, timed_out: bool) -> None:
+        super().__init__(hostname)
+        self.hostname = hostname
+        self.timed_out = timed_out
+
+
 class Weighted(Protocol):
     """What choosing needs to know of a variant."""
 
@@ -59,14 +68,10 @@ class Weighted(Protocol):
 class Target:
     """Where an invocation went; for error texts."""
 
-    endpoint: str
+    log_group: str
     variant: str
     account: str
     region: str
-
-    @property
-    def log_group(self) -> str:
-        return f"/aws/sagemaker/Endpoints/{self.endpoint}"
 
     @property
     def log_url(self) -> str:
@@ -132,6 +137,14 @@ class Connections:
         return response.status, dict(response.getheaders()), content
 
 
+@dataclass(frozen=True)
+class Hop:
+    """One container on the way of a request."""
+
+    hostname: str
+    connections: Connections
+
+
 def choose(variants: Sequence[Weighted], point: float) -> int:
     """The index of the variant that owns `point`, a number in [0, 1): shares are weight / sum of
     weights.
@@ -165,41 +178,71 @@ class Dice:
             return self._random.random()
 
 
-def forward(
-    connections: Connections, target: Target, headers: Mapping[str, str], body: bytes
-) -> Reply:
-    """Ask the model server; its answer as the runtime API gives it. Raises RoutingError."""
+def through(hops: Sequence[Hop], headers: Mapping[str, str], body: bytes) -> tuple[str, Reply]:
+    """Ask one container after the other, each with the answer of the one before, until one refuses;
+    the hostname of the last that was asked, and its reply. Raises NoAnswerError.
+
+    Accept is what the caller wants from the last one; those before it answer as they like best.
+    """
+    passed = dict(headers)
+    accept = passed.pop("Accept", None)
+    for hop in hops:
+        if hop is hops[-1] and accept is not None:
+            passed["Accept"] = accept
+        status, given, content = _asked(hop, passed, body)
+        if hop is hops[-1] or not 200 <= status < 300:
+            return hop.hostname, (status, given, content)
+        body = content
+        passed |= _chosen(given, RETURNED)
+    raise ValueError("a request goes through one container at least")
+
+
+def _asked(hop: Hop, headers: Mapping[str, str], body: bytes) -> Reply:
+    try:
+        return hop.connections.ask("POST", "/invocations", headers, body)
+    except ModelTimeoutError as cause:
+        raise NoAnswerError(hop.hostname, timed_out=True) from cause
+    except (ModelGoneError, ConnectionRefusedError) as cause:
+        raise NoAnswerError(hop.hostname, timed_out=False) from cause
+
+
+def _chosen(given: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+    """Of an answer's headers those with these names, whatever their case."""
+    lower = {name.lower(): value for name, value in given.items()}
+    return {name: lower[name.lower()] for name in names if name.lower() in lower}
+
+
+def forward(hops: Sequence[Hop], target: Target, headers: Mapping[str, str], body: bytes) -> Reply:
+    """Ask the model; its answer as the runtime API gives it. Raises RoutingError."""
     passed = {name: headers[name] for name in FORWARDED if headers.get(name)}
     try:
-        status, given, content = connections.ask("POST", "/invocations", passed, body)
-    except ModelTimeoutError as cause:
-        raise _timed_out(target) from cause
-    except (ModelGoneError, ConnectionRefusedError) as cause:
-        raise _failed(target, 500, b"the model server ended before it had answered") from cause
+        hostname, (status, given, content) = through(hops, passed, body)
+    except NoAnswerError as problem:
+        if problem.timed_out:
+            raise _timed_out(target, problem.hostname) from problem
+        gone = b"the model server ended before it had answered"
+        raise _failed(target, problem.hostname, 500, gone) from problem
     if not 200 <= status < 300:
-        raise _failed(target, status, content)
-    lower = {name.lower(): value for name, value in given.items()}
-    answer = {name: lower[name.lower()] for name in RETURNED if name.lower() in lower}
-    answer["x-Amzn-Invoked-Production-Variant"] = target.variant
+        raise _failed(target, hostname, status, content)
+    answer = {**_chosen(given, RETURNED), "x-Amzn-Invoked-Production-Variant": target.variant}
     return 200, answer, content
 
 
-def _timed_out(target: Target) -> RoutingError:
+def _timed_out(target: Target, hostname: str) -> RoutingError:
     said = (
-        "Your invocation timed out while waiting for a response from container primary. Review the "
-        "latency metrics for each container in Amazon CloudWatch, resolve the issue, and try again."
+        f"Your invocation timed out while waiting for a response from container {hostname}. Review "
+        "the latency metrics for each container in Amazon CloudWatch, resolve the issue, and try "
+        "again."
     )
-    return _model_error(
-        target, 0, said, f'Received server error (0) from primary with message "{said}"'
-    )
+    message = f'Received server error (0) from {hostname} with message "{said}"'
+    return _model_error(target, 0, said, message)
 
 
-def _failed(target: Target, status: int, content: bytes) -> RoutingError:
+def _failed(target: Target, hostname: str, status: int, content: bytes) -> RoutingError:
     said = content.decode(errors="replace")
     kind = "client" if 400 <= status < 500 else "server"
-    return _model_error(
-        target, status, said, f'Received {kind} error ({status}) from primary with message "{said}"'
-    )
+    message = f'Received {kind} error ({status}) from {hostname} with message "{said}"'
+    return _model_error(target, status, said, message)
 
 
 def _model_error(target: Target, status: int, said: str, message: str) -> RoutingError:

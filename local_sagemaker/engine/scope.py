@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from local_sagemaker.engine import pipeline_rows, steps
+from local_sagemaker.engine import iterations, pipeline_rows, steps
 from local_sagemaker.engine.definition import Definition, Step
 from local_sagemaker.engine.expressions import ExpressionError, Scope
 from local_sagemaker.plane import Plane
@@ -32,7 +32,8 @@ class Values:
         execution = execution_variables(row, self._plane.clock.now())
         if job_name is not None:
             execution[steps.resource_of(step).name_member] = job_name
-        return Scope(row["Parameters"], execution, properties, property_file, self._document)
+        item = step.iteration.item if step.iteration else None
+        return Scope(row["Parameters"], execution, properties, property_file, self._document, item)
 
     def _properties(self, row: Row, name: str) -> dict[str, Any]:
         if name not in self._described:
@@ -41,7 +42,15 @@ class Values:
             if "Metadata" not in result:
                 # Only a step with a trigger may ask: it runs after one that did not succeed.
                 raise ExpressionError(f"step '{name}' ended before it started anything")
-            self._described[name] = steps.properties(self._plane, step, result)
+            if iterations.is_loop(step):
+
+                def describe(child: str) -> dict[str, Any]:
+                    return self._properties(row, child)
+
+                found = iterations.properties(self._definition, step, result, describe)
+            else:
+                found = steps.properties(self._plane, step, result)
+            self._described[name] = found
         return self._described[name]
 
     def _document(self, uri: str) -> Any:

@@ -23,6 +23,7 @@ AUTO_LOG_FACTOR = 1000
 STARTUP_TRIALS = 5  # that TPE samples at random before it models
 MOST_TUNABLES = 30
 MOST_VALUES = 30
+MOST_JOBS, MOST_JOBS_OF = 750, {"Random": 10_000}  # of one tuning job, by strategy
 
 Parameters = dict[str, str]
 
@@ -37,6 +38,16 @@ class Range:
     high: float = 0.0
     scaling: str = LINEAR
     values: tuple[str, ...] = ()
+
+    def holds(self, value: str | None) -> bool:
+        """Is this hyperparameter's value one that the range may give?"""
+        if value is None or self.kind == CATEGORICAL:
+            return value in self.values
+        try:
+            number = int(value) if self.kind == INTEGER else float(value)
+        except ValueError:
+            return False
+        return self.low <= number <= self.high
 
 
 @dataclass(frozen=True)

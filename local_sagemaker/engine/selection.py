@@ -8,14 +8,23 @@ the API's business.
 
 from typing import Any
 
-from local_sagemaker.engine import graph
+from local_sagemaker.engine import graph, iterations
 from local_sagemaker.engine.definition import Definition
 from local_sagemaker.engine.paths import did_you_mean
 from local_sagemaker.store import Row
 
 CONFIG = "SelectiveExecutionConfig"
 # What a step brings along from the execution that ran it.
-_BROUGHT = ("StepName", "StepDisplayName", "StepDescription", "Metadata", "Resource", "Outcome")
+_BROUGHT = (
+    "StepName",
+    "StepDisplayName",
+    "StepDescription",
+    "Metadata",
+    "Resource",
+    "Outcome",
+    "Items",
+    "IterationContext",
+)
 
 
 class SelectionError(ValueError):
@@ -25,7 +34,10 @@ class SelectionError(ValueError):
 def chosen(execution: Row, definition: Definition) -> set[str]:
     """The names of the steps that an execution may start."""
     config = execution.get(CONFIG)
-    return set(_names(config)) if config else set(definition.steps)
+    if not config:
+        return set(definition.steps)
+    names = set(_names(config))
+    return names | {name for name, step in definition.steps.items() if step.loop in names}
 
 
 def begin(
@@ -41,10 +53,12 @@ def begin(
         for need in sorted(needs[name] - set(names)):
             _check_need(definition, name, need, source, results.get(need, {}))
     above = graph.upstream(needs, names) - set(names)
+    definition = iterations.expanded(definition, {name: results.get(name, {}) for name in above})
     return {
         name: _brought(results[name], str(config["SourcePipelineExecutionArn"]), now)
-        for name in graph.order(needs)
-        if name in above and results.get(name, {}).get("StepStatus") == "Succeeded"
+        for name in graph.order(graph.dependencies(definition))
+        if (name in above or definition.steps[name].loop in above)
+        and results.get(name, {}).get("StepStatus") == "Succeeded"
     }
 
 
@@ -57,6 +71,11 @@ def _check_names(definition: Definition, names: list[str]) -> None:
         if name not in definition.steps:
             hint = did_you_mean(name, definition.steps)
             raise SelectionError(f"the pipeline has no step '{name}'; {hint}")
+        loop = definition.steps[name].loop
+        if loop is not None:
+            raise SelectionError(
+                f"step '{name}' stands in the ForEachBody of '{loop}'; select '{loop}' as a whole"
+            )
         if names.count(name) > 1:
             raise SelectionError(f"step '{name}' is selected twice")
 

@@ -13,15 +13,17 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import variants
-from local_sagemaker.engine.fleet import Fleet, InstanceError
+from local_sagemaker.engine import components, live, variants
+from local_sagemaker.engine.crew import Crew, RetiredError
+from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
+from local_sagemaker.engine.live import Live, row_of
+from local_sagemaker.engine.model_servers import InstanceError
 from local_sagemaker.engine.routing import (
     MAX_PAYLOAD_BYTES,
     Reply,
@@ -31,57 +33,65 @@ from local_sagemaker.engine.routing import (
 )
 from local_sagemaker.engine.variants import Plan, Row
 from local_sagemaker.plane import Plane
-from local_sagemaker.processes import Processes
 
 log = logging.getLogger(__name__)
 KIND = "endpoint"
 PLAN, NEXT_PLAN = "LocalPlan", "LocalNextPlan"  # members of ours in an endpoint's row
 TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
+TARGET_CONTAINER = "X-Amzn-SageMaker-Target-Container-Hostname"
+LOG_GROUP = "/aws/sagemaker/Endpoints"
 UNSUPPORTED_HEADERS = {
     "X-Amzn-SageMaker-Target-Model": "TargetModel",
-    "X-Amzn-SageMaker-Target-Container-Hostname": "TargetContainerHostname",
     "X-Amzn-SageMaker-Enable-Explanations": "EnableExplanations",
-    "X-Amzn-SageMaker-Inference-Component": "InferenceComponentName",
     "X-Amzn-SageMaker-Session-Id": "SessionId",
 }
 
 
-@dataclass
-class Endpoints:
-    """The fleets of one local SageMaker by endpoint name."""
+COMPONENT = "X-Amzn-SageMaker-Inference-Component"
+COMPONENT_NEEDED = (
+    "Inference Component Name header is required for endpoints to which you plan to deploy "
+    "inference components. Please include Inference Component Name header or consider using "
+    "SageMaker models."
+)
+COMPONENT_NOT_ALLOWED = (
+    "Inference Component Name header is not allowed for endpoints to which you dont plan to deploy "
+    "inference components. Please remove the Inference Component Name header and try again."
+)
+FLEETS: Live[Fleet] = Live()
 
-    fleets: dict[str, Fleet] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
+@dataclass(frozen=True)
+class Way:
+    """Where an invocation goes."""
 
-# A plane is known by its Processes: whoever has the same processes has the same endpoints.
-_ENDPOINTS: WeakKeyDictionary[Processes, Endpoints] = WeakKeyDictionary()
-_ENDPOINTS_LOCK = threading.Lock()
+    variant: Variant
+    crew: Crew
+    log_group: str
 
 
 def start_endpoint(plane: Plane, name: str) -> None:
     """Bring up an endpoint that was just inserted as Creating (or is coming back)."""
-    _in_background(plane, name, _create)
+    live.in_background(plane, KIND, name, _create)
 
 
 def update_endpoint(plane: Plane, name: str) -> None:
     """Replace the fleet of an endpoint that is Updating by that of its PendingDeploymentSummary."""
-    _in_background(plane, name, _update)
+    live.in_background(plane, KIND, name, _update)
 
 
 def resize_endpoint(plane: Plane, name: str) -> None:
     """Bring weights and counts of an Updating endpoint's variants to those of its next plan."""
-    _in_background(plane, name, _resize)
+    live.in_background(plane, KIND, name, _resize)
 
 
 def stop_endpoint(plane: Plane, name: str) -> None:
     """Drain and stop an endpoint that is Deleting, then forget it."""
-    _in_background(plane, name, _delete)
+    live.in_background(plane, KIND, name, _delete)
 
 
 def described(plane: Plane, row: Row) -> Row:
     """The row with the instance counts of this moment."""
-    fleet = _endpoints(plane).fleets.get(row["EndpointName"])
+    fleet = FLEETS.find(plane, row["EndpointName"])
     counts = fleet.counts() if fleet else {}
     now = [
         each | {"CurrentInstanceCount": counts.get(each["VariantName"], 0)}
@@ -92,19 +102,44 @@ def described(plane: Plane, row: Row) -> Row:
 
 def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
     """One InvokeEndpoint: status, headers, body of the model's answer. Raises RoutingError."""
-    fleet = _fleet(plane, name)
     _check_request(headers, body)
-    variant, instance = fleet.route(headers.get(TARGET_VARIANT))
-    try:
-        target = Target(name, variant, plane.config.account, plane.config.region)
-        return forward(instance.connections, target, headers, body)
-    finally:
-        fleet.leave(instance)
+    while True:
+        way = _way(plane, name, headers)
+        config = plane.config
+        target = Target(way.log_group, way.variant.name, config.account, config.region)
+        # An update may come between the choice and the taking: then whoever serves next is asked.
+        with (
+            suppress(RetiredError),
+            way.crew.taken(headers.get(TARGET_CONTAINER), way.variant.strategy) as hops,
+        ):
+            return forward(hops, target, headers, body)
+
+
+def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
+    """Who answers an invocation: a variant, or on an endpoint without models of its own an
+    inference component. Raises RoutingError.
+    """
+    fleet = _fleet(plane, name)
+    component, wanted = headers.get(COMPONENT), headers.get(TARGET_VARIANT)
+    if fleet.for_components and component is None:
+        said, code = COMPONENT_NEEDED, {"ErrorCode": "INFERENCE_COMPONENT_NAME_MISSING"}
+        raise RoutingError("ValidationError", 400, said, **code)
+    if component is None:
+        variant = fleet.choose(wanted)
+        return Way(variant, variant.crew, f"{LOG_GROUP}/{name}")
+    if not fleet.for_components:
+        raise RoutingError("ValidationError", 400, COMPONENT_NOT_ALLOWED)
+    crew = components.serving(plane, name, component)
+    host = crew.plan["VariantName"]
+    if wanted not in (None, host):
+        said = f"Inference component {component} is on variant {host}, not on {wanted}."
+        raise RoutingError("ValidationError", 400, said)
+    return Way(fleet.choose(host), crew, f"{components.LOG_GROUP}/{component}")
 
 
 def recover(plane: Plane) -> None:
     """After a restart of the server: bring back what was there, finish what was under way."""
-    shutil.rmtree(plane.config.home / "endpoints", ignore_errors=True)
+    shutil.rmtree(plane.config.home / FOLDER, ignore_errors=True)
     for row in plane.store.rows(KIND):
         name, status = row["EndpointName"], row["EndpointStatus"]
         if status == "Creating":
@@ -114,37 +149,37 @@ def recover(plane: Plane) -> None:
                 lifecycle.transition(plane, KIND, name, "SystemUpdating")
             start_endpoint(plane, name)
         elif status == "Updating":
-            _in_background(plane, name, _recover_update)
+            live.in_background(plane, KIND, name, _recover_update)
         elif status == "Deleting":
             stop_endpoint(plane, name)
 
 
 def _create(plane: Plane, name: str) -> None:
-    row = _row(plane, name)
-    _put(plane, name, _launched(plane, name, row[PLAN], row["EndpointConfigName"]))
+    row = row_of(plane, KIND, name)
+    FLEETS.put(plane, name, _launched(plane, name, row[PLAN]))
     _in_service(plane, name, row[PLAN])
 
 
 def _update(plane: Plane, name: str) -> None:
-    row = _row(plane, name)
+    row = row_of(plane, KIND, name)
     config_name = row["PendingDeploymentSummary"]["EndpointConfigName"]
     try:
-        fresh = _launched(plane, name, row[NEXT_PLAN], config_name)
+        fresh = _launched(plane, name, row[NEXT_PLAN])
     except InstanceError as problem:
         if plane.processes.closed:
             raise
         log.warning("an update was rolled back endpoint=%s reason=%s", name, problem)
         _in_service(plane, name, row[PLAN], FailureReason=str(problem))
         return
-    old = _put(plane, name, fresh)
+    old = FLEETS.put(plane, name, fresh)
     _in_service(plane, name, row[NEXT_PLAN], EndpointConfigName=config_name)
     if old is not None:
         old.retire()
 
 
 def _resize(plane: Plane, name: str) -> None:
-    row = _row(plane, name)
-    fleet = _endpoints(plane).fleets[name]
+    row = row_of(plane, KIND, name)
+    fleet = FLEETS.get(plane, name)
     try:
         for each in row[NEXT_PLAN]:
             fleet.resize(each["VariantName"], each["Weight"], each["Count"])
@@ -158,8 +193,8 @@ def _resize(plane: Plane, name: str) -> None:
 
 def _recover_update(plane: Plane, name: str) -> None:
     """The old fleet first, so that somebody answers; then the update once more."""
-    row = _row(plane, name)
-    _put(plane, name, _launched(plane, name, row[PLAN], row["EndpointConfigName"]))
+    row = row_of(plane, KIND, name)
+    FLEETS.put(plane, name, _launched(plane, name, row[PLAN]))
     if "PendingDeploymentSummary" in row:
         _update(plane, name)
     else:
@@ -167,70 +202,34 @@ def _recover_update(plane: Plane, name: str) -> None:
 
 
 def _delete(plane: Plane, name: str) -> None:
-    endpoints = _endpoints(plane)
-    with endpoints.lock:
-        fleet = endpoints.fleets.pop(name, None)
+    fleet = FLEETS.take(plane, name)
     if fleet is not None:
         fleet.retire()
     plane.store.delete(KIND, name)
-    shutil.rmtree(plane.config.home / "endpoints" / name, ignore_errors=True)
+    shutil.rmtree(plane.config.home / FOLDER / name, ignore_errors=True)
 
 
-def _launched(plane: Plane, name: str, planned: Plan, config_name: str) -> Fleet:
-    fleet = Fleet(plane, name, planned, config_name)
+def _launched(plane: Plane, name: str, planned: Plan) -> Fleet:
+    fleet = Fleet(plane, name, planned)
     fleet.launch()
     return fleet
 
 
 def _in_service(plane: Plane, name: str, planned: Plan, **members: Any) -> None:
-    fleet = _endpoints(plane).fleets[name]
+    fleet = FLEETS.get(plane, name)
     members = {
         "FailureReason": None,
         PLAN: planned,
         NEXT_PLAN: None,
         "PendingDeploymentSummary": None,
-        "ProductionVariants": variants.summaries(planned, fleet.counts(), plane.clock.now()),
+        "ProductionVariants": variants.summaries(planned, fleet.counts()),
         **members,
     }
     lifecycle.transition(plane, KIND, name, "InService", **members)
 
 
-def _in_background(plane: Plane, name: str, work: Callable[[Plane, str], None]) -> None:
-    threading.Thread(
-        target=_guarded, args=(plane, name, work), name=f"endpoint-{name}", daemon=True
-    ).start()
-
-
-def _guarded(plane: Plane, name: str, work: Callable[[Plane, str], None]) -> None:
-    """The edge of a background thread: whatever goes wrong becomes the endpoint's status."""
-    try:
-        work(plane, name)
-    except InstanceError as problem:
-        reason = str(problem)
-    except Exception as problem:
-        log.exception("an endpoint failed endpoint=%s", name)
-        reason = f"InternalServerError: {type(problem).__name__}: {problem}"
-    else:
-        return
-    if not plane.processes.closed:  # else the server is going down; recover() goes on from here
-        lifecycle.transition(plane, KIND, name, "Failed", FailureReason=reason)
-
-
-def _endpoints(plane: Plane) -> Endpoints:
-    with _ENDPOINTS_LOCK:
-        return _ENDPOINTS.setdefault(plane.processes, Endpoints())
-
-
-def _put(plane: Plane, name: str, fleet: Fleet) -> Fleet | None:
-    endpoints = _endpoints(plane)
-    with endpoints.lock:
-        old = endpoints.fleets.get(name)
-        endpoints.fleets[name] = fleet
-    return old
-
-
 def _fleet(plane: Plane, name: str) -> Fleet:
-    fleet = _endpoints(plane).fleets.get(name)
+    fleet = FLEETS.find(plane, name)
     if fleet is not None:
         return fleet
     row = plane.store.get(KIND, name)
@@ -260,10 +259,3 @@ def _check_request(headers: Mapping[str, str], body: bytes) -> None:
             400,
             f"Body has {len(body)} bytes; an endpoint takes at most {MAX_PAYLOAD_BYTES} (6 MB).",
         )
-
-
-def _row(plane: Plane, name: str) -> Row:
-    row = plane.store.get(KIND, name)
-    if row is None:
-        raise LookupError(f"endpoint {name!r} is gone")
-    return row

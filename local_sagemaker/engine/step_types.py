@@ -211,8 +211,23 @@ STEP_TYPES: dict[str, StepType] = {
             ),
             "Cleanup",
         ),
+        StepType(
+            "Lineage",
+            StepResource(
+                "pipeline-lineage",
+                None,
+                None,
+                "LineageName",
+                "LineageName",
+                "job",
+                status_member="Status",
+                outcomes=_OWN,
+            ),
+            "Lineage",
+        ),
         StepType("Condition"),
         StepType("Fail"),
+        StepType("ForEach"),
         StepType(
             "EndpointConfig",
             _resource("endpoint-config", "EndpointConfig", "missing"),
@@ -231,6 +246,18 @@ STEP_TYPES: dict[str, StepType] = {
             ),
             "Endpoint",
             cache=(),
+        ),
+        StepType(
+            "InferenceComponent",
+            _resource(
+                "inference-component",
+                "InferenceComponent",
+                "missing",
+                status_member="InferenceComponentStatus",
+                outcomes={"InService": "Succeeded", "Failed": "Failed", "Deleting": "Failed"},
+                also_calls=("UpdateInferenceComponent",),
+            ),
+            "InferenceComponent",
         ),
     )
 }

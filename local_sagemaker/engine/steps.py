@@ -9,7 +9,7 @@ import secrets
 import string
 from typing import Any
 
-from local_sagemaker.engine import lambdas
+from local_sagemaker.engine import deploying, experiments, lambdas
 from local_sagemaker.engine.definition import Step
 from local_sagemaker.engine.own_steps import OWN_STEPS
 from local_sagemaker.engine.step_types import StepResource
@@ -19,6 +19,7 @@ from local_sagemaker.store import Row
 MAX_REASON = 1024
 MOST_SUMMARIES = 50
 PREFIX = "pipelines"
+TRIED = ("Training", "Processing", "Transform")  # their jobs become part of the execution's trial
 _RANDOM = string.ascii_letters + string.digits
 # What a FailureReason may already begin with; anything else is the algorithm's own words.
 _ORIGINS = ("ClientError", "AlgorithmError", "InternalServerError", "CapacityError")
@@ -80,10 +81,12 @@ def launch(
 
     `token` makes a repeated launch of the same attempt harmless where nothing else does.
     """
-    if step.type.name == "Endpoint":
-        return _launch_endpoint(plane, arguments)
+    if step.type.name in deploying.LAUNCHES:
+        return deploying.LAUNCHES[step.type.name](plane, arguments, token)
     if step.type.name == "RegisterModel":
         arguments = _registration(plane, arguments, execution, token)
+    if step.type.name in TRIED:
+        arguments = experiments.step_config(arguments, execution)
     resource = resource_of(step)
     if step.type.name in OWN_STEPS:
         arn = OWN_STEPS[step.type.name].begin(plane, arguments, execution)
@@ -107,6 +110,8 @@ def status(plane: Plane, step: Step, name: str) -> tuple[str | None, str]:
     complaint = own.complaint(plane, name) if own and outcome == "Succeeded" else None
     if complaint is not None:
         return "Failed", complaint
+    if step.type.name in deploying.LAUNCHES and row.get("FailureReason"):
+        outcome = "Failed"  # whatever it is again, it does not serve what the step asked for
     reason = row.get("FailureReason") or f"{resource.kind} {name} is {now}"
     return outcome, "" if outcome == "Succeeded" else failure_reason(reason)
 
@@ -135,7 +140,7 @@ def arn_if_launched(plane: Plane, step: Step, name: str, since: float) -> str | 
     """The ARN of a resource that an earlier life of the server has launched for this step."""
     resource = resource_of(step)
     row = plane.store.get(resource.kind, name)
-    if row is None or step.type.name == "Endpoint" or row["CreationTime"] < since:
+    if row is None or step.type.name in deploying.LAUNCHES or row["CreationTime"] < since:
         return None
     if step.type.name in OWN_STEPS:
         OWN_STEPS[step.type.name].resume(plane, name)
@@ -193,21 +198,6 @@ def property_file_uri(step: Step, described: dict[str, Any], file_name: str) -> 
     outputs = described.get("ProcessingOutputConfig", {}).get("Outputs", [])
     uris = {each["OutputName"]: each.get("S3Output", {}).get("S3Uri", "") for each in outputs}
     return f"{uris[file.output_name].rstrip('/')}/{file.file_path.lstrip('/')}"
-
-
-def _launch_endpoint(plane: Plane, arguments: dict[str, Any]) -> tuple[str, str]:
-    name = arguments["EndpointName"]
-    row = plane.store.get("endpoint", name)
-    if row is None:
-        return name, str(plane.call("CreateEndpoint", arguments)["EndpointArn"])
-    arn = str(row["EndpointArn"])
-    if arguments.get("Tags"):
-        plane.call("AddTags", {"ResourceArn": arn, "Tags": arguments["Tags"]})
-    serving = row.get("EndpointConfigName") == arguments.get("EndpointConfigName")
-    if not serving or row["EndpointStatus"] not in ("Creating", "Updating", "InService"):
-        request = {key: value for key, value in arguments.items() if key != "Tags"}
-        plane.call("UpdateEndpoint", request)
-    return name, arn
 
 
 def _registration(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local_sagemaker import images
 from local_sagemaker.engine import hosts, metrics, workspace
-from local_sagemaker.engine.job_type import FAILED, NO_ISOLATION, TIMED_OUT, Input, JobType, Outcome
+from local_sagemaker.engine.job_type import FAILED, TIMED_OUT, Input, JobType, Outcome
 from local_sagemaker.errors import validation
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
@@ -33,14 +33,15 @@ MESSAGES = {
 }
 
 
-def check(request: Row) -> None:
+def check(plane: Plane, request: Row) -> None:
     """What the model cannot say of a CreateTrainingJob request; raises ApiError."""
     for member in ("AlgorithmSpecification", "ResourceConfig", "StoppingCondition"):
         if member not in request:
             raise validation(f"{member} is required: serverless training jobs are not supported")
     if "TrainingImage" not in request["AlgorithmSpecification"]:
         raise validation("AlgorithmSpecification.TrainingImage is required")
-    command(request, images.resolve(request["AlgorithmSpecification"]["TrainingImage"]))
+    image_uri = request["AlgorithmSpecification"]["TrainingImage"]
+    command(request, images.resolve(image_uri, plane.own_images))
     metrics.check(_definitions(request))
     if not f"{_checkpoints(request)}/".startswith("/opt/ml/") or ".." in _checkpoints(request):
         raise validation(
@@ -103,16 +104,16 @@ def command(row: Row, image: images.Image) -> list[str]:
     algorithm = row["AlgorithmSpecification"]
     arguments = algorithm.get("ContainerArguments", [])
     if algorithm.get("ContainerEntrypoint"):
-        return [*algorithm["ContainerEntrypoint"], *arguments]
+        return [*image.entrypoint(algorithm["ContainerEntrypoint"]), *arguments]
     return [*image.train_command(script=_is_script_mode(row)), *arguments]
 
 
-def algorithm_metrics(request: Row) -> Row:
+def algorithm_metrics(plane: Plane, request: Row) -> Row:
     """The metric definitions that come with the image's own algorithm, after those of the request;
     {} where a program of the user's runs.
     """
     algorithm = request["AlgorithmSpecification"]
-    image = images.resolve(algorithm["TrainingImage"])
+    image = images.resolve(algorithm["TrainingImage"], plane.own_images)
     if algorithm.get("ContainerEntrypoint") or _is_script_mode(request) or not image.metrics:
         return {}
     names = {each["Name"] for each in _definitions(request)}
@@ -126,8 +127,8 @@ def _is_script_mode(row: Row) -> bool:
     return "sagemaker_program" in given or "SAGEMAKER_PROGRAM" in given
 
 
-def notes(row: Row) -> list[str]:
-    return [NO_ISOLATION] if row.get("EnableNetworkIsolation") else []
+def isolated(row: Row) -> bool:
+    return bool(row.get("EnableNetworkIsolation"))
 
 
 def environment(row: Row) -> Mapping[str, str]:
@@ -172,9 +173,9 @@ def closing(plane: Plane, row: Row, root: Path, outcome: Outcome) -> Row:
         "TrainingTimeInSeconds": max(1, seconds),
         "BillableTimeInSeconds": max(1, seconds),
     }
-    found = metrics.final(_definitions(row), logs, now)
+    found = metrics.summaries(_definitions(row), logs, now)
     if found:
-        members["FinalMetricDataList"] = found
+        members |= {"FinalMetricDataList": metrics.final(found), metrics.SUMMARIES: found}
     if outcome.end == FAILED:
         members["FailureReason"] = _reason(root, outcome.exit_code)
     return members
@@ -272,7 +273,7 @@ JOB = JobType(
     image_uri=lambda row: str(row["AlgorithmSpecification"]["TrainingImage"]),
     inputs=inputs,
     lay_out=lay_out,
-    notes=notes,
+    isolated=isolated,
     command=command,
     environment=environment,
     instance_count=_instance_count,

@@ -1,7 +1,8 @@
-"""A batch transform job: a model server of its own, every object below the prefix through it, one
-`.out` each.
+"""A batch transform job: every object below the prefix, or of the manifest, through a model server,
+one `.out` each.
 
-    model server up and healthy -> /execution-parameters -> objects (batches.py) -> server down
+    objects dealt out in key order; each host:
+    model server up and healthy -> /execution-parameters -> its objects (batches.py) -> server down
 
 An object with a record that fails gets no `.out`; the others do, and the job is Failed. Facts: the
 developer guide's "Batch Transform" and "Use Your Own Inference Code with Batch Transform".
@@ -10,16 +11,28 @@ developer guide's "Batch Transform" and "Use Your Own Inference Code with Batch 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any
 
 from local_sagemaker import storage
-from local_sagemaker.engine import batches, fleet, hosts, joining, shipping, variants, workspace
+from local_sagemaker.engine import (
+    batch_capture,
+    batches,
+    hosts,
+    inputs,
+    joining,
+    model_servers,
+    shipping,
+    variants,
+    workspace,
+)
+from local_sagemaker.engine.hosts import Host
 from local_sagemaker.engine.job_type import (
     COMPLETED,
     FAILED,
     STOPPED,
     DrivenJob,
+    Input,
     JobFailure,
     Outcome,
 )
@@ -27,7 +40,7 @@ from local_sagemaker.engine.routing import Connections, ModelGoneError, ModelTim
 from local_sagemaker.engine.splitting import MEGABYTE
 from local_sagemaker.errors import validation
 from local_sagemaker.plane import Plane
-from local_sagemaker.storage import StorageError
+from local_sagemaker.storage import Found, StorageError
 from local_sagemaker.store import Row
 
 if TYPE_CHECKING:
@@ -55,7 +68,7 @@ def check(request: Row) -> None:
             f"MaxConcurrentTransforms times MaxPayloadInMB is {under_way} MB; it may be at most "
             f"{LARGEST_MB}"
         )
-    for member, uri in (("S3Uri", _input_uri(request)), ("S3OutputPath", _output_uri(request))):
+    for member, uri in _uris(request):
         try:
             storage.parse(uri)
         except StorageError as problem:
@@ -65,59 +78,93 @@ def check(request: Row) -> None:
 
 def drive(plane: Plane, row: Row, running: Running) -> tuple[Outcome, Row]:
     """The whole life of the job, in its slot. Raises JobFailure."""
-    name = row["TransformJobName"]
-    root = workspace.create(plane.config.home, KIND, name)
-    log = workspace.log_file(plane.config.home, KIND, name)
-    shipped = shipping.of(plane)
-    stream = shipped.open(KIND, f"{name}/{hosts.ALONE}-{int(plane.clock.now())}", log)
+    name, count = row["TransformJobName"], row["TransformResources"]["InstanceCount"]
+    cluster = hosts.create(plane.config.home, KIND, name, count)
+    shipped, now = shipping.of(plane), int(plane.clock.now())
+    streams = [shipped.open(KIND, f"{name}/{host.name}-{now}", host.log) for host in cluster]
     try:
         try:
-            objects = _objects(plane, row)
-            return _with_server(plane, row, objects, root, running)
+            return _transformed(plane, row, cluster, running)
         except StorageError as problem:
             raise JobFailure(f"ClientError: {problem}"[:1024]) from problem
-        except fleet.InstanceError as problem:
+        except model_servers.InstanceError as problem:
             raise JobFailure(f"AlgorithmError: {problem}"[:1024]) from problem
     except JobFailure:
-        if running.stop.is_set():  # its server was ended for this
+        if running.stop.is_set():  # its servers were ended for this
             return Outcome(STOPPED), {}
         raise
     finally:
-        shipped.finish(stream)
-        workspace.clear(root)
+        for stream in streams:
+            shipped.finish(stream)
+        for host in cluster:
+            workspace.clear(host.root)
+
+
+def _transformed(
+    plane: Plane, row: Row, cluster: list[Host], running: Running
+) -> tuple[Outcome, Row]:
+    objects = _objects(plane, row)
+    failures = _on_hosts(plane, row, objects, cluster, running)
+    if running.stop.is_set():
+        return Outcome(STOPPED), {}
+    done = [each for each in objects if each.place.uri not in failures]
+    row = plane.store.get(KIND, row["TransformJobName"]) or row
+    batch_capture.write(plane, row, done, cluster[0].root)
+    return _ended(failures, len(objects))
+
+
+def _on_hosts(
+    plane: Plane, row: Row, objects: list[Found], cluster: list[Host], running: Running
+) -> batches.Failures:
+    """Every host its share, side by side; one that gets no object has nothing to do. A host that
+    cannot go on ends the others. Raises what ended it.
+    """
+    shares = [(host, objects[rank :: len(cluster)]) for rank, host in enumerate(cluster)]
+    with ThreadPoolExecutor(len(cluster), thread_name_prefix="transform-host") as pool:
+        at_work = [
+            pool.submit(_with_server, plane, row, share, host, running)
+            for host, share in shares
+            if share
+        ]
+        ended, _ = wait(at_work, return_when=FIRST_EXCEPTION)
+        broken = next((each for each in ended if each.exception()), None)
+        if broken is not None:
+            with running.lock:
+                for process in running.processes:
+                    process.stop(GRACE_SECONDS)
+    if broken is not None:
+        broken.result()
+    return {uri: reason for each in at_work for uri, reason in each.result().items()}
 
 
 def _with_server(
-    plane: Plane, row: Row, objects: list[str], root: Path, running: Running
-) -> tuple[Outcome, Row]:
-    instance = _started(plane, row, root, running)
+    plane: Plane, row: Row, objects: list[Found], host: Host, running: Running
+) -> batches.Failures:
+    instance = _started(plane, row, host, running)
     timeout, _ = _client(row)
     connections = Connections(instance.port, timeout)
     try:
-        fleet.wait_until_healthy(instance, variants.HEALTH_SECONDS, running.stop, "the model of")
-        _note_start(plane, row)
-        work = _work(plane, row, root, instance, connections, running)
-        failures = batches.transform(work, objects)
-        if running.stop.is_set():
-            return Outcome(STOPPED), {}
-        return _ended(failures, len(objects))
+        model_servers.wait_until_healthy(
+            instance,
+            variants.HEALTH_SECONDS,
+            running.stop,
+            "The primary container for the model of",
+        )
+        row = _note_start(plane, row)
+        work = _work(plane, row, host, instance, connections, running)
+        return batches.transform(work, objects)
     finally:
         instance.process.stop(GRACE_SECONDS)
         instance.process.wait()
         connections.close()
 
 
-def _started(plane: Plane, row: Row, root: Path, running: Running) -> fleet.Instance:
-    name = row["TransformJobName"]
-    log = workspace.log_file(plane.config.home, KIND, name)
-    place = fleet.Place(f"{KIND}/{name}", root, log, short_lived=True)
-    runs = row[variants.CONTAINER]
-    planned = {
-        "Image": runs["Image"],
-        "ModelDataUrl": runs.get("ModelDataUrl"),
-        "Environment": {**runs.get("Environment", {}), **environment(row)},
-    }
-    instance = fleet.start_in(plane, place, planned)
+def _started(plane: Plane, row: Row, host: Host, running: Running) -> model_servers.ModelServer:
+    name = f"{KIND}/{host.log.stem}"
+    place = model_servers.Place(name, host.root, host.log, short_lived=True)
+    (runs,) = row[variants.CONTAINERS]
+    planned = {**runs, "Environment": {**runs["Environment"], **environment(row)}}
+    instance = model_servers.start_in(plane, place, planned)
     with running.lock:  # from here on a stop ends the server itself
         running.processes.append(instance.process)
     return instance
@@ -137,17 +184,17 @@ def environment(row: Row) -> dict[str, str]:
 def _work(
     plane: Plane,
     row: Row,
-    root: Path,
-    instance: fleet.Instance,
+    host: Host,
+    instance: model_servers.ModelServer,
     connections: Connections,
     running: Running,
 ) -> batches.Work:
     concurrent, megabytes, strategy = settings(row, _proposed(connections))
-    spool = root / "batch"
+    spool = host.root / "batch"
     spool.mkdir()
     work = batches.Work(
         plane=plane,
-        processing=joining.processing(row),
+        processing=joining.processing(row, batch_capture.written_time(row)),
         split_type=row["TransformInput"].get("SplitType", "None"),
         assemble_with=row["TransformOutput"].get("AssembleWith", "None"),
         concurrent=concurrent,
@@ -155,7 +202,7 @@ def _work(
         many=strategy == "MULTI_RECORD",
         headers=_headers(row),
         retries=_client(row)[1],
-        source=_input_uri(row),
+        compressed=row["TransformInput"].get("CompressionType") == "Gzip",
         target=_output_uri(row),
         instance=instance,
         connections=connections,
@@ -198,29 +245,36 @@ def _proposed(connections: Connections) -> Row:
     return found if isinstance(found, dict) else {}
 
 
-def _objects(plane: Plane, row: Row) -> list[str]:
-    """The keys below the prefix, folders' markers left out. Raises JobFailure when none."""
-    uri = _input_uri(row)
-    keys = [key for key, _, _ in plane.storage.list(uri) if not key.endswith("/")]
-    if not keys:
-        raise JobFailure(f"ClientError: no S3 objects found under {uri}; upload them first")
-    return keys
+def _objects(plane: Plane, row: Row) -> list[Found]:
+    """In key order, folders' markers left out. Raises StorageError or JobFailure when none."""
+    source = row["TransformInput"]["DataSource"]["S3DataSource"]
+    if source["S3DataType"] == "ManifestFile":
+        wanted = Input("TransformInput", source["S3Uri"], "", manifest=True)
+        found = inputs.named(plane, wanted)
+    else:
+        found = plane.storage.find(source["S3Uri"])
+    if not found:
+        raise JobFailure(f"ClientError: {source['S3Uri']} names no S3 objects")
+    return found
 
 
-def _ended(failures: list[str], objects: int) -> tuple[Outcome, Row]:
+def _ended(failures: batches.Failures, objects: int) -> tuple[Outcome, Row]:
     if not failures:
         return Outcome(COMPLETED), {}
     counted = f" ({len(failures)} of {objects} objects failed; the job's log names each)"
-    return Outcome(FAILED), {"FailureReason": failures[0][: 1024 - len(counted)] + counted}
+    first = next(iter(failures.values()))
+    return Outcome(FAILED), {"FailureReason": first[: 1024 - len(counted)] + counted}
 
 
-def _note_start(plane: Plane, row: Row) -> None:
+def _note_start(plane: Plane, row: Row) -> Row:
+    """With the first host that is up; the row as it is then."""
     now = plane.clock.now()
-    plane.store.edit(
-        KIND,
-        row["TransformJobName"],
-        lambda old: {**old, "TransformStartTime": now, "LastModifiedTime": now},
-    )
+
+    def begun(old: Row) -> Row:
+        since = old.get("TransformStartTime", now)
+        return {**old, "TransformStartTime": since, "LastModifiedTime": now}
+
+    return plane.store.edit(KIND, row["TransformJobName"], begun)
 
 
 def _headers(row: Row) -> dict[str, str]:
@@ -238,8 +292,13 @@ def _client(row: Row) -> tuple[float, int]:
     return float(timeout), int(given.get("InvocationsMaxRetries", DEFAULT_RETRIES))
 
 
-def _input_uri(row: Row) -> str:
-    return str(row["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
+def _uris(request: Row) -> list[tuple[str, str]]:
+    capture = request.get("DataCaptureConfig")
+    return [
+        ("S3Uri", str(request["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])),
+        ("S3OutputPath", _output_uri(request)),
+        *([("DestinationS3Uri", str(capture["DestinationS3Uri"]))] if capture else []),
+    ]
 
 
 def _output_uri(row: Row) -> str:

@@ -15,7 +15,14 @@ import threading
 import weakref
 from typing import Any
 
-from local_sagemaker.engine import search, tuning_rows, tuning_stops
+from local_sagemaker.engine import (
+    search,
+    tuning_definitions,
+    tuning_rows,
+    tuning_stops,
+    warm_start,
+)
+from local_sagemaker.engine.tuning_definitions import Definition
 from local_sagemaker.engine.tuning_rows import CHILD, KIND
 from local_sagemaker.errors import ApiError
 from local_sagemaker.events import Change
@@ -26,6 +33,8 @@ from local_sagemaker.store import Row
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 5.0
+NEVER_SECONDS = float("inf")
+STOPPING_SECONDS = 0.1  # when the time is over, until its last jobs have stopped
 LOOK_SECONDS = 0.5  # how often logs are read where trials may be stopped early: no bus tells
 ALL_FAILED = (
     "All training jobs failed. Please take a look at the training jobs failures to get more "
@@ -34,22 +43,6 @@ ALL_FAILED = (
 NO_OBJECTIVE = (
     "No objective metrics found after running {} training jobs. Please ensure that the custom "
     "algorithm is emitting the objective metric as defined by the regular expression provided."
-)
-# Members that a training job takes from TrainingJobDefinition as they are.
-DEFINED = (
-    "AlgorithmSpecification",
-    "CheckpointConfig",
-    "EnableInterContainerTrafficEncryption",
-    "EnableManagedSpotTraining",
-    "EnableNetworkIsolation",
-    "Environment",
-    "InputDataConfig",
-    "OutputDataConfig",
-    "ResourceConfig",
-    "RetryStrategy",
-    "RoleArn",
-    "StoppingCondition",
-    "VpcConfig",
 )
 
 
@@ -98,20 +91,6 @@ def close(plane: Plane) -> None:
         thread.join(CLOSE_SECONDS)
 
 
-def child_request(row: Row, name: str, tuned: search.Parameters) -> Row:
-    """The CreateTrainingJob request of one trial."""
-    definition = row["TrainingJobDefinition"]
-    return {
-        **{member: definition[member] for member in DEFINED if member in definition},
-        "TrainingJobName": name,
-        "HyperParameters": {
-            **definition.get("StaticHyperParameters", {}),
-            **tuned,
-            "_tuning_objective_metric": tuning_rows.objective(row)["MetricName"],
-        },
-    }
-
-
 def _running(plane: Plane) -> Running:
     with _RUNNING_LOCK:
         return _RUNNING.setdefault(plane, Running())
@@ -143,8 +122,12 @@ def _drive(plane: Plane, name: str, wake: threading.Event, running: Running) -> 
         row = plane.store.get(KIND, name)
         if row is None or _step(plane, row):
             return
-        if tuning_stops.looks(row):
-            plane.clock.wait(wake, LOOK_SECONDS)
+        seconds = min(
+            LOOK_SECONDS if tuning_stops.looks(row) else NEVER_SECONDS,
+            tuning_stops.seconds_left(plane, row),
+        )
+        if seconds < NEVER_SECONDS:
+            plane.clock.wait(wake, max(seconds, STOPPING_SECONDS))
         else:
             wake.wait()
 
@@ -159,11 +142,12 @@ def _step(plane: Plane, row: Row) -> bool:
     active = [each for each in found if tuning_rows.is_running(each)]
     if stopping:
         return _stop_all(plane, name, active)
-    enough = len(row["Trials"]) >= jobs_wanted(row) or tuning_stops.is_satisfied(row, found)
+    late = tuning_stops.seconds_left(plane, row) <= 0
+    enough = late or _has_enough(row, found)
     if enough and not active:
         _complete(plane, row, found)
         return True
-    for each in tuning_stops.hopeless(plane, row, found):
+    for each in active if late else tuning_stops.hopeless(plane, row, found):
         _stop_child(plane, each)
     parallel = row["HyperParameterTuningJobConfig"]["ResourceLimits"]["MaxParallelTrainingJobs"]
     if not enough and len(active) < parallel:
@@ -171,27 +155,19 @@ def _step(plane: Plane, row: Row) -> bool:
     return False
 
 
-def jobs_wanted(row: Row) -> int:
-    config = row["HyperParameterTuningJobConfig"]
-    if config["Strategy"] == "Grid":
-        return search.grid_size(search.read(config["ParameterRanges"]))
-    return int(config["ResourceLimits"]["MaxNumberOfTrainingJobs"])
+def _has_enough(row: Row, found: list[Row]) -> bool:
+    wanted = tuning_definitions.jobs_wanted(row)
+    return len(row["Trials"]) >= wanted or tuning_stops.is_satisfied(row, found)
 
 
 def _launch(plane: Plane, row: Row, found: list[Row]) -> bool:
     """Start the next trial; True when it cannot start, which ends the tuning job."""
-    config, number = row["HyperParameterTuningJobConfig"], len(row["Trials"]) + 1
-    question = search.Question(
-        ranges=search.read(config["ParameterRanges"]),
-        seed=row["Seed"],
-        number=number,
-        trials=[tuning_rows.trial(each) for each in found],
-        maximize=tuning_rows.is_maximized(row),
-    )
-    name = row["HyperParameterTuningJobName"]
+    name, number = row["HyperParameterTuningJobName"], len(row["Trials"]) + 1
+    definition = tuning_definitions.deal(row)
     trial = {
         "TrainingJobName": child_name(name, number, secrets.token_hex(4)),
-        "TunedHyperParameters": search.propose(config["Strategy"], question),
+        "TunedHyperParameters": _proposal(row, definition, found),
+        **({tuning_definitions.NAME: definition.name} if definition.name else {}),
     }
     row = plane.store.edit(KIND, name, lambda r: {**r, "Trials": [*r["Trials"], trial]})
     try:
@@ -200,6 +176,19 @@ def _launch(plane: Plane, row: Row, found: list[Row]) -> bool:
         _fail(plane, name, f"ClientError: {refused.message}")
         return True
     return False
+
+
+def _proposal(row: Row, definition: Definition, found: list[Row]) -> search.Parameters:
+    """The next point of a definition's own search."""
+    own = tuning_definitions.own(definition, found)
+    question = search.Question(
+        ranges=definition.ranges,
+        seed=row["Seed"],
+        number=len(tuning_definitions.own(definition, row["Trials"])) + 1,
+        trials=warm_start.known(row, definition, [tuning_rows.trial(each) for each in own]),
+        maximize=definition.is_maximized,
+    )
+    return search.propose(row["HyperParameterTuningJobConfig"]["Strategy"], question)
 
 
 def child_name(name: str, number: int, tail: str) -> str:
@@ -216,7 +205,8 @@ def _create_missing(plane: Plane, row: Row) -> None:
 
 def _create(plane: Plane, row: Row, trial: Row) -> None:
     name, arn = trial["TrainingJobName"], row["HyperParameterTuningJobArn"]
-    request = child_request(row, name, trial["TunedHyperParameters"])
+    definition = tuning_definitions.of(row, trial)
+    request = tuning_definitions.child_request(definition, name, trial["TunedHyperParameters"])
     tags = plane.store.tags(arn)
     plane.call("CreateTrainingJob", {**request, **({"Tags": tags} if tags else {})})
     plane.store.edit(CHILD, name, lambda child: {**child, "TuningJobArn": arn})

@@ -6,36 +6,68 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from local_sagemaker.engine import search, training, tuning_stops
-from local_sagemaker.engine.search import CATEGORICAL, Range
+from local_sagemaker.engine import search, training, tuning_definitions, tuning_stops
+from local_sagemaker.engine.search import CATEGORICAL
+from local_sagemaker.engine.tuning_definitions import Definition
 from local_sagemaker.errors import validation
+from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
-MOST_JOBS = {"Random": 10_000}
-MOST_JOBS_ELSE = 750
 MOST_PARALLEL = 100
+ONE, SEVERAL = "TrainingJobDefinition", "TrainingJobDefinitions"
+# What says the objective and the ranges: a member of the config, or one of the definition.
+OBJECTIVE = ("HyperParameterTuningJobObjective", "TuningObjective")
+RANGES = ("ParameterRanges", "HyperParameterRanges")
 
 
 def check(request: Row) -> None:
     config = request["HyperParameterTuningJobConfig"]
-    if "TrainingJobDefinition" not in request:
-        raise validation("TrainingJobDefinition is required")
-    for member in ("HyperParameterTuningJobObjective", "ParameterRanges"):
-        if member not in config:
-            raise validation(f"HyperParameterTuningJobConfig.{member} is required")
-    ranges = search.read(config["ParameterRanges"])
-    _check_static(request, ranges)
-    _check_limits(config, ranges)
+    check_shape(request)
+    definitions = tuning_definitions.read(request)
+    for each in definitions:
+        _check_static(each)
+    _check_directions(definitions)
+    _check_limits(config, sum(search.grid_size(each.ranges) for each in definitions))
     if "StrategyConfig" in config and config["Strategy"] != "Hyperband":
         raise validation(f"StrategyConfig is for Strategy Hyperband, not {config['Strategy']}")
     if config["Strategy"] in BY_STRATEGY:
-        BY_STRATEGY[config["Strategy"]](request, ranges)
+        BY_STRATEGY[config["Strategy"]](request, definitions)
 
 
-def check_child(request: Row, metric: str) -> None:
+def check_shape(request: Row) -> None:
+    """One definition or several, each with one objective and one set of ranges."""
+    if (ONE in request) == (SEVERAL in request):
+        raise validation(f"give either {ONE} or {SEVERAL}")
+    config = request["HyperParameterTuningJobConfig"]
+    if ONE in request:
+        for shared, own in (OBJECTIVE, RANGES):
+            if (shared in config) == (own in request[ONE]):
+                raise validation(
+                    f"HyperParameterTuningJobConfig.{shared} is required with {ONE}, "
+                    f"or {own} in the definition instead; give one of them"
+                )
+        return
+    names = [each.get("DefinitionName") for each in request[SEVERAL]]
+    for each in request[SEVERAL]:
+        for member in ("DefinitionName", OBJECTIVE[1], RANGES[1]):
+            if member not in each:
+                raise validation(f"{SEVERAL}: {member} is required in each of them")
+        if names.count(each["DefinitionName"]) > 1:
+            raise validation(f"{SEVERAL}: DefinitionName {each['DefinitionName']!r} is given twice")
+    for shared, own in (OBJECTIVE, RANGES):
+        if shared in config:
+            raise validation(
+                f"HyperParameterTuningJobConfig.{shared} is for one {ONE}; with {SEVERAL} each "
+                f"has its own {own}"
+            )
+    if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":
+        raise validation(f"TrainingJobEarlyStoppingType must be Off with {SEVERAL}")
+
+
+def check_child(plane: Plane, request: Row, metric: str) -> None:
     """Can a training job of it run, and will it tell the objective?"""
-    training.check(request)
-    own = training.algorithm_metrics(request) or request
+    training.check(plane, request)
+    own = training.algorithm_metrics(plane, request) or request
     names = [each["Name"] for each in own["AlgorithmSpecification"].get("MetricDefinitions", ())]
     if metric not in names:
         raise validation(
@@ -45,34 +77,55 @@ def check_child(request: Row, metric: str) -> None:
         )
 
 
-def _check_static(request: Row, ranges: list[Range]) -> None:
-    static = request["TrainingJobDefinition"].get("StaticHyperParameters", {})
-    both = sorted(each.name for each in ranges if each.name in static)
+def _check_static(definition: Definition) -> None:
+    both = sorted(each.name for each in definition.ranges if each.name in definition.static)
     if both:
         raise validation(f"Hyperparameter {both[0]!r} is both static and tuned; keep one")
 
 
-def _check_limits(config: Row, ranges: list[Range]) -> None:
+def _check_directions(definitions: list[Definition]) -> None:
+    types = sorted({each.objective["Type"] for each in definitions})
+    if len(types) > 1:
+        raise validation(
+            f"TuningObjective: Type is {' and '.join(types)}; it must be the same in all of "
+            f"{SEVERAL}, or none of their training jobs would be the best"
+        )
+
+
+def _check_limits(config: Row, grid: int) -> None:
     limits, strategy = config["ResourceLimits"], config["Strategy"]
     if limits["MaxParallelTrainingJobs"] > MOST_PARALLEL:
         raise validation(f"MaxParallelTrainingJobs may be {MOST_PARALLEL} at most")
-    count, most = limits.get("MaxNumberOfTrainingJobs"), MOST_JOBS.get(strategy, MOST_JOBS_ELSE)
-    if strategy == "Grid":
-        count = search.grid_size(ranges) if count is None else count
-    if count is None:
-        raise validation(f"MaxNumberOfTrainingJobs is required for Strategy {strategy}")
-    if count > most:
+    most = search.MOST_JOBS_OF.get(strategy, search.MOST_JOBS)
+    count = limits.get("MaxNumberOfTrainingJobs", grid if strategy == "Grid" else None)
+    if count is None and not _has_another_end(config):
+        raise validation(
+            f"MaxNumberOfTrainingJobs is required for Strategy {strategy} without "
+            "MaxRuntimeInSeconds or TuningJobCompletionCriteria"
+        )
+    if count is not None and count > most:
         raise validation(f"{count} training jobs are too many for {strategy}; {most} at most")
 
 
-def _check_grid(request: Row, ranges: list[Range]) -> None:
+def _has_another_end(config: Row) -> bool:
+    criteria = config.get("TuningJobCompletionCriteria", {})
+    ends = (
+        "MaxRuntimeInSeconds" in config["ResourceLimits"],
+        criteria.get("BestObjectiveNotImproving"),
+        criteria.get("ConvergenceDetected", {}).get("CompleteOnConvergence") == "Enabled",
+    )
+    return any(ends)
+
+
+def _check_grid(request: Row, definitions: list[Definition]) -> None:
+    ranges = [each for definition in definitions for each in definition.ranges]
     numeric = [each.name for each in ranges if each.kind != CATEGORICAL]
     if numeric:
         raise validation(
             f"Strategy Grid takes CategoricalParameterRanges alone; {numeric[0]!r} is none"
         )
     limits = request["HyperParameterTuningJobConfig"]["ResourceLimits"]
-    size = search.grid_size(ranges)
+    size = sum(search.grid_size(each.ranges) for each in definitions)
     if limits.get("MaxNumberOfTrainingJobs", size) != size:
         raise validation(
             f"MaxNumberOfTrainingJobs {limits['MaxNumberOfTrainingJobs']}: the grid has {size} "
@@ -80,21 +133,22 @@ def _check_grid(request: Row, ranges: list[Range]) -> None:
         )
 
 
-def _check_hyperband(request: Row, _: list[Range]) -> None:
+def _check_hyperband(request: Row, definitions: list[Definition]) -> None:
     config = request["HyperParameterTuningJobConfig"]
     if config.get("TrainingJobEarlyStoppingType", "Off") != "Off":
         raise validation("Strategy Hyperband stops jobs itself: TrainingJobEarlyStoppingType = Off")
-    limits = tuning_stops.resources(request)
-    if limits is None:
-        raise validation(
-            "Strategy Hyperband needs StrategyConfig.HyperbandStrategyConfig.MaxResource, or one "
-            f"of the static hyperparameters {', '.join(tuning_stops.EPOCHS)}"
-        )
-    if limits[0] > limits[1]:
-        raise validation(f"MinResource {limits[0]} is above MaxResource {limits[1]}")
+    for each in definitions:
+        limits = tuning_stops.resources(request, each)
+        if limits is None:
+            raise validation(
+                "Strategy Hyperband needs StrategyConfig.HyperbandStrategyConfig.MaxResource, or "
+                f"one of the static hyperparameters {', '.join(tuning_stops.EPOCHS)}"
+            )
+        if limits[0] > limits[1]:
+            raise validation(f"MinResource {limits[0]} is above MaxResource {limits[1]}")
 
 
-BY_STRATEGY: dict[str, Callable[[Row, list[Range]], None]] = {
+BY_STRATEGY: dict[str, Callable[[Row, list[Definition]], None]] = {
     "Grid": _check_grid,
     "Hyperband": _check_hyperband,
 }

@@ -1,7 +1,8 @@
 """What a tuning job's row and its training jobs say: summaries, counters, the best one. Reads only.
 
-The row keeps `Trials`, in order: [{"TrainingJobName", "TunedHyperParameters"}], each written before
-its training job is created. All else is read from the training jobs themselves.
+The row keeps `Trials`, in order: [{"TrainingJobName", "TunedHyperParameters"}] and of several
+definitions whose it is, each written before its training job is created. All else is read from the
+training jobs themselves.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import math
 from collections import Counter
 from typing import Any
 
+from local_sagemaker.engine import progress, tuning_definitions
 from local_sagemaker.engine.search import Trial
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
@@ -27,14 +29,9 @@ TAKEN_OVER = (
 RETRYABLE = "InternalServerError"
 
 
-def objective(row: Row) -> dict[str, str]:
-    """{"Type", "MetricName"} of a tuning job."""
-    found: dict[str, str] = row["HyperParameterTuningJobConfig"]["HyperParameterTuningJobObjective"]
-    return found
-
-
 def is_maximized(row: Row) -> bool:
-    return objective(row)["Type"] == "Maximize"
+    """Of all its definitions: they have one direction, or none would be the best of all."""
+    return tuning_definitions.read(row)[0].is_maximized
 
 
 def summaries(plane: Plane, row: Row) -> list[Row]:
@@ -44,7 +41,8 @@ def summaries(plane: Plane, row: Row) -> list[Row]:
 
 
 def _summary(row: Row, trial: Row, child: Row) -> Row:
-    value = _final(child, objective(row)["MetricName"])
+    objective = tuning_definitions.of(row, trial).objective
+    value = _final(child, objective["MetricName"])
     ended = child["TrainingJobStatus"] not in RUNNING
     summary = {
         **{member: child[member] for member in TAKEN_OVER if child.get(member) is not None},
@@ -54,7 +52,7 @@ def _summary(row: Row, trial: Row, child: Row) -> Row:
         "ObjectiveStatus": "Succeeded" if value is not None else "Failed" if ended else "Pending",
     }
     if value is not None:
-        summary["FinalHyperParameterTuningJobObjectiveMetric"] = {**objective(row), "Value": value}
+        summary["FinalHyperParameterTuningJobObjectiveMetric"] = {**objective, "Value": value}
         summary["FinalObjectiveMetricValue"] = value
     return summary
 
@@ -111,7 +109,19 @@ def described(plane: Plane, row: Row) -> Row:
     shown: dict[str, Any] = {**row, **counters(found)}
     config = row["HyperParameterTuningJobConfig"]
     shown["Strategy"], shown["ResourceLimits"] = config["Strategy"], config["ResourceLimits"]
+    until = row.get("HyperParameterTuningEndTime", plane.clock.now())
+    shown["ConsumedResources"] = {"RuntimeInSeconds": int(until - row["CreationTime"])}
+    shown["TuningJobCompletionDetails"] = progress.details(found, maximize=is_maximized(row))
     winner = best(row, found)
     if winner is not None:
         shown["BestTrainingJob"] = winner
+    if "InheritedBest" in row:
+        shown["OverallBestTrainingJob"] = best(row, [row["InheritedBest"], *found])
+    elif winner is not None and _is_identical(row):
+        shown["OverallBestTrainingJob"] = winner
     return shown
+
+
+def _is_identical(row: Row) -> bool:
+    kind = row.get("WarmStartConfig", {}).get("WarmStartType")
+    return bool(kind == "IdenticalDataAndAlgorithm")

@@ -9,7 +9,15 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from local_sagemaker.engine import early_stopping, metrics, tuning_rows, workspace
+from local_sagemaker.engine import (
+    early_stopping,
+    metrics,
+    progress,
+    tuning_definitions,
+    tuning_rows,
+    workspace,
+)
+from local_sagemaker.engine.tuning_definitions import Definition
 from local_sagemaker.engine.tuning_rows import CHILD
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
@@ -26,20 +34,38 @@ def looks(row: Row) -> bool:
 
 def hopeless(plane: Plane, row: Row, found: list[Row]) -> list[Row]:
     """Summaries of the running trials that should be stopped now."""
-    running = [each for each in found if each["TrainingJobStatus"] == "InProgress"]
-    if not running or not looks(row):
+    if not looks(row):
         return []
-    emitted = {each["TrainingJobName"]: _emitted(plane, row, each) for each in found}
-    return [each for each in running if _is_hopeless(row, found, emitted, each)]
+    return [
+        each
+        for definition in tuning_definitions.read(row)
+        for each in _hopeless_of(plane, row, definition, tuning_definitions.own(definition, found))
+    ]
 
 
-def resources(row: Row) -> tuple[int, int] | None:
+def _hopeless_of(plane: Plane, row: Row, definition: Definition, found: list[Row]) -> list[Row]:
+    """Each is compared with those of its own definition."""
+    running = [each for each in found if each["TrainingJobStatus"] == "InProgress"]
+    if not running:
+        return []
+    emitted = {each["TrainingJobName"]: _emitted(plane, definition, each) for each in found}
+    return [each for each in running if _is_hopeless(row, definition, found, emitted, each)]
+
+
+def seconds_left(plane: Plane, row: Row) -> float:
+    """Until MaxRuntimeInSeconds is over; endless without it."""
+    limits = row["HyperParameterTuningJobConfig"]["ResourceLimits"]
+    most = float(limits.get("MaxRuntimeInSeconds", "inf"))
+    return float(row["CreationTime"]) + most - plane.clock.now()
+
+
+def resources(row: Row, definition: Definition) -> tuple[int, int] | None:
     """(MinResource, MaxResource) of Hyperband; None when the latter is neither given nor to be
     inferred.
     """
     config = row["HyperParameterTuningJobConfig"]
     given = config.get("StrategyConfig", {}).get("HyperbandStrategyConfig", {})
-    static = row["TrainingJobDefinition"].get("StaticHyperParameters", {})
+    static = definition.static
     inferred = (static[name] for name in EPOCHS if str(static.get(name, "")).isdecimal())
     most = given.get("MaxResource") or next(inferred, None)
     return (given.get("MinResource", 1), int(most)) if most else None
@@ -57,16 +83,14 @@ def is_satisfied(row: Row, found: list[Row]) -> bool:
         value >= target if tuning_rows.is_maximized(row) else value <= target
     ):
         return True
+    maximize = tuning_rows.is_maximized(row)
     patience = criteria.get("BestObjectiveNotImproving", {}).get(
         "MaxNumberOfTrainingJobsNotImproving"
     )
-    return patience is not None and not_improving(found, best) >= patience
-
-
-def not_improving(found: list[Row], best: Row) -> int:
-    """How many trials after the best one have ended without being better."""
-    after = found[found.index(best) + 1 :]
-    return sum(not tuning_rows.is_running(each) for each in after)
+    if patience is not None and progress.not_improving(found, maximize=maximize) >= patience:
+        return True
+    wanted = criteria.get("ConvergenceDetected", {}).get("CompleteOnConvergence") == "Enabled"
+    return wanted and progress.converged_at(found, maximize=maximize) is not None
 
 
 def _is_auto(row: Row) -> bool:
@@ -74,9 +98,15 @@ def _is_auto(row: Row) -> bool:
     return bool(config.get("TrainingJobEarlyStoppingType") == "Auto")
 
 
-def _is_hopeless(row: Row, found: list[Row], emitted: dict[str, list[float]], one: Row) -> bool:
-    name, maximize = one["TrainingJobName"], tuning_rows.is_maximized(row)
-    limits = resources(row)
+def _is_hopeless(
+    row: Row,
+    definition: Definition,
+    found: list[Row],
+    emitted: dict[str, list[float]],
+    one: Row,
+) -> bool:
+    name, maximize = one["TrainingJobName"], definition.is_maximized
+    limits = resources(row, definition)
     if row["HyperParameterTuningJobConfig"]["Strategy"] == "Hyperband" and limits is not None:
         others = [values for other, values in emitted.items() if other != name]
         return early_stopping.loses_at_a_rung(emitted[name], others, *limits, maximize=maximize)
@@ -88,11 +118,11 @@ def _is_hopeless(row: Row, found: list[Row], emitted: dict[str, list[float]], on
     return early_stopping.worse_than_median(emitted[name], finished, maximize=maximize)
 
 
-def _emitted(plane: Plane, row: Row, summary: Row) -> list[float]:
+def _emitted(plane: Plane, definition: Definition, summary: Row) -> list[float]:
     """Every value of the objective metric in the log of a trial, in order: one an epoch."""
     name = summary["TrainingJobName"]
     child = plane.store.get(CHILD, name) or {}
-    wanted = tuning_rows.objective(row)["MetricName"]
+    wanted = definition.objective["MetricName"]
     for each in child.get("AlgorithmSpecification", {}).get("MetricDefinitions", ()):
         if each["Name"] == wanted:
             log = workspace.log_file(plane.config.home, CHILD, name)

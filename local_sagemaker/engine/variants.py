@@ -17,11 +17,15 @@ from local_sagemaker.errors import validation
 from local_sagemaker.plane import Plane
 
 Row = dict[str, Any]
-# one a variant: VariantName, Weight, Count, Image, ModelDataUrl, Environment, HealthSeconds
+# one a variant: VariantName, Weight, Count, Containers (each: Hostname, Image, ModelDataUrl,
+# Environment; none where inference components bring the models), HealthSeconds, ResolutionTime, and
+# what is DESCRIBED
 Plan = list[Row]
-CONTAINER = "LocalContainer"  # a model row's member of ours, see container()
+CONTAINERS = "LocalContainers"  # a model row's member of ours, see containers()
 # AWS gives containers four minutes or more; on one machine a model that needs a minute is stuck.
 HEALTH_SECONDS = 60
+# Members of a variant that a plan keeps as they are, and DescribeEndpoint shows.
+DESCRIBED = ("RoutingConfig", "ManagedInstanceScaling")
 
 
 def config_row(plane: Plane, name: str) -> Row:
@@ -46,18 +50,27 @@ def plan(plane: Plane, config: Row) -> Plan:
     return [_variant(plane, each) for each in config["ProductionVariants"]]
 
 
-def container(plane: Plane, primary: Row) -> Row:
-    """Image, ModelDataUrl and Environment behind a PrimaryContainer; from its model package where
-    it names one. Refuses what cannot be served here. CreateModel keeps the answer in the model's
-    row.
+def containers(plane: Plane, primary: Row) -> list[Row]:
+    """Hostname, Image, ModelDataUrl and Environment of what a PrimaryContainer stands for; from its
+    model package where it names one. Refuses what cannot be served here. CreateModel keeps the
+    answer in the model's row.
     """
     runs = dict(primary)
     if "ModelPackageName" in primary:
         runs = packaged(plane, primary["ModelPackageName"])
         runs["Environment"] = runs.get("Environment", {}) | primary.get("Environment", {})
-    images.resolve(runs["Image"]).serve_command()
+    return [_container(plane, "primary", runs)]
+
+
+def _container(plane: Plane, hostname: str, runs: Row) -> Row:
+    images.resolve(runs["Image"], plane.own_images).serve_command()
     _check_artifact(runs.get("ModelDataUrl"))
-    return runs
+    return {
+        "Hostname": hostname,
+        "Image": runs["Image"],
+        "ModelDataUrl": runs.get("ModelDataUrl"),
+        "Environment": runs.get("Environment", {}),
+    }
 
 
 def _check_artifact(uri: str | None) -> None:
@@ -99,20 +112,15 @@ def retained(fresh: Plan, live: Plan, excluded: list[str]) -> Plan:
     ]
 
 
-def summaries(planned: Plan, counts: dict[str, int], now: float) -> list[Row]:
+def summaries(planned: Plan, counts: dict[str, int]) -> list[Row]:
     """ProductionVariants of DescribeEndpoint; `counts` is how many instances of each variant
     answer.
     """
     return [
         {
             "VariantName": each["VariantName"],
-            "DeployedImages": [
-                {
-                    "SpecifiedImage": each["Image"],
-                    "ResolvedImage": each["Image"],
-                    "ResolutionTime": each.get("ResolutionTime", now),
-                }
-            ],
+            **({"DeployedImages": deployed_images(each)} if each["Containers"] else {}),
+            **{member: each[member] for member in DESCRIBED if member in each},
             "CurrentWeight": each["Weight"],
             "DesiredWeight": each["Weight"],
             "CurrentInstanceCount": counts.get(each["VariantName"], 0),
@@ -122,15 +130,30 @@ def summaries(planned: Plan, counts: dict[str, int], now: float) -> list[Row]:
     ]
 
 
+def deployed_images(planned: Row) -> list[Row]:
+    """What a variant or a component runs, as Describe shows it."""
+    return [
+        {
+            "SpecifiedImage": each["Image"],
+            "ResolvedImage": each["Image"],
+            "ResolutionTime": planned["ResolutionTime"],
+        }
+        for each in planned["Containers"]
+    ]
+
+
+def runs(plane: Plane, model: str) -> Row:
+    """What a plan says of a model: its containers."""
+    return {"Containers": model_row(plane, model)[CONTAINERS]}
+
+
 def _variant(plane: Plane, variant: Row) -> Row:
-    runs = model_row(plane, variant["ModelName"])[CONTAINER]
     return {
         "VariantName": variant["VariantName"],
         "Weight": variant.get("InitialVariantWeight", 1.0),
         "Count": variant.get("InitialInstanceCount", 1),
-        "Image": runs["Image"],
-        "ModelDataUrl": runs.get("ModelDataUrl"),
-        "Environment": runs.get("Environment", {}),
+        **(runs(plane, variant["ModelName"]) if "ModelName" in variant else {"Containers": []}),
         "HealthSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS),
         "ResolutionTime": plane.clock.now(),
+        **{member: variant[member] for member in DESCRIBED if member in variant},
     }

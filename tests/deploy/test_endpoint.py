@@ -157,7 +157,9 @@ def test_a_dry_run_says_what_it_would_do(aws: Stubber, capsys: pytest.CaptureFix
     there(aws, version=1)
     assert endpoint.main(["deploy", *HERE, "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert said == "Would update endpoint telco-churn: version 1 -> version 2\n"
+    assert said.startswith("Would update endpoint telco-churn: version 1 -> version 2\n")
+    shown = [line.split()[1] for line in said.splitlines() if line.startswith("sagemaker ")]
+    assert shown == ["create_model", "create_endpoint_config", "update_endpoint"]
 
 
 @pytest.mark.parametrize("flags", [[], ["--version", "2"]])

@@ -29,6 +29,8 @@ def transform_fn(model, body, content_type, accept):
         return model, "text/plain"
     if body == "pid":
         return str(os.getpid()), "text/plain"
+    if body == "port":
+        return os.environ["SAGEMAKER_BIND_TO_PORT"], "text/plain"
     return f"{model} {sum(float(each) for each in body.split(','))}", accept
 """
 
@@ -92,3 +94,52 @@ def ask(runtime: Any, body: str = "1,2", name: str = "e", **more: Any) -> str:
         EndpointName=name, ContentType="text/csv", Accept="text/csv", Body=body, **more
     )
     return str(answer["Body"].read().decode())
+
+
+def empty_variant(name: str = "AllTraffic", **changes: Any) -> dict[str, Any]:
+    """A variant for inference components: without a model."""
+    scaling = {"Status": "ENABLED", "MinInstanceCount": 1, "MaxInstanceCount": 2}
+    return {
+        "VariantName": name,
+        "InstanceType": "ml.m5.large",
+        "InitialInstanceCount": 1,
+        "ManagedInstanceScaling": scaling,
+        "RoutingConfig": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"},
+        **changes,
+    }
+
+
+def deploy_empty(local: Any, sagemaker: Any, *variants: dict[str, Any], name: str = "e") -> Any:
+    """An endpoint in service that waits for inference components; its row."""
+    sagemaker.create_endpoint_config(
+        EndpointConfigName=f"{name}-1",
+        ProductionVariants=list(variants) or [empty_variant()],
+        ExecutionRoleArn=ROLE,
+    )
+    sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-1")
+    return local.until("endpoint", name, "InService", "Failed")
+
+
+def specification(model: str | None, **changes: Any) -> dict[str, Any]:
+    needed = {"NumberOfCpuCoresRequired": 1, "MinMemoryRequiredInMb": 256}
+    named = {"ModelName": model} if model else {}
+    return {**named, "ComputeResourceRequirements": needed, **changes}
+
+
+def component(model: str | None, name: str = "c", **changes: Any) -> dict[str, Any]:
+    """A CreateInferenceComponent request."""
+    return {
+        "InferenceComponentName": name,
+        "EndpointName": "e",
+        "VariantName": "AllTraffic",
+        "Specification": specification(model),
+        "RuntimeConfig": {"CopyCount": 1},
+        **changes,
+    }
+
+
+def attach(local: Any, sagemaker: Any, model: str, name: str = "c", copies: int = 1) -> Any:
+    """An inference component in service on endpoint e; its row."""
+    runtime = {"CopyCount": copies}
+    sagemaker.create_inference_component(**component(model, name, RuntimeConfig=runtime))
+    return local.until("inference-component", name, "InService", "Failed")

@@ -59,6 +59,16 @@ def condition(name: str, left: Any, right: Any, yes: Any = (), no: Any = ()) -> 
     return {"Name": name, "Type": "Condition", "Arguments": arguments}
 
 
+def for_each(
+    items: Any, *body: dict[str, Any], name: str = "Each", most: int = 2, **more: Any
+) -> dict[str, Any]:
+    """A ForEach step; `Selector` goes into its Arguments."""
+    arguments = {"IterableItems": items, "MaxConcurrency": most, "ForEachBody": list(body)}
+    if "Selector" in more:
+        arguments["Selector"] = more.pop("Selector")
+    return {"Name": name, "Type": "ForEach", "Arguments": arguments, **more}
+
+
 def upsert(sagemaker: Any, *steps: Any, **top: Any) -> None:
     """Create pipeline `p`, or give it a new definition."""
     text = json.dumps({"Version": "2020-12-01", "Steps": steps, **top})

@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_sagemaker import boot
-from local_sagemaker.engine import callbacks, services
+from local_sagemaker.engine import callbacks, services, steps
 from tests.local_sagemaker.conftest import new_client
 from tests.local_sagemaker.test_pipeline_executions import (
     EXECUTION,
@@ -210,6 +210,32 @@ def test_a_callback_waits_over_a_restart(
     second.until(EXECUTION, execution, "Failed")
     assert status(second.client(), execution)[1] == "said 7"
     assert queue.is_empty()  # it was not asked again
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_stopping_tells_the_queue_once_whenever_the_server_is_killed(
+    start: Callable[..., Any], tmp_path: Path, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise SystemExit
+
+    first = start(tmp_path / "home")
+    sagemaker = first.client()
+    create(sagemaker, callback(queue.url))
+    execution = begin(sagemaker)
+    message = queue.message()
+    with monkeypatch.context() as here:
+        here.setattr(steps, "stop", killed)
+        sagemaker.stop_pipeline_execution(PipelineExecutionArn=execution)
+        first.until_true(lambda: listed(sagemaker, execution)["Ask"]["StepStatus"] == "Stopping")
+        boot.shut_down(first.plane)
+    second = start(tmp_path / "home")
+    assert queue.message() == {**message, "status": "Stopping"}
+    boot.shut_down(second.plane)
+    third = start(tmp_path / "home")
+    succeed(third.client(), message["token"])
+    third.until(EXECUTION, execution, "Stopped")
+    assert queue.is_empty()
 
 
 @pytest.fixture

@@ -230,6 +230,48 @@ def test_each_clarify_check_has_its_own_baseline(
     assert "CalculatedBaselineStatistics" not in shown
 
 
+def configured(local: Any, text: str) -> dict[str, Any]:
+    """A check of a model, with this analysis configuration."""
+    place = {
+        "S3Uri": local.put("config/analysis_config.json", text),
+        "LocalPath": "/opt/ml/processing/input/config",
+        "S3DataType": "S3Prefix",
+        "S3InputMode": "File",
+    }
+    show = "cat /opt/ml/processing/input/config/analysis_config.json"
+    inputs = {"ProcessingInputs": [{"InputName": "analysis_config", "S3Input": place}]}
+    more = {"Type": "ClarifyCheck", "CheckType": "MODEL_BIAS", "ModelName": "churn-7", **FIRST}
+    return check(local.bucket, f"{show} > {OUT}/analysis.json", arguments=inputs, **more)
+
+
+def test_the_analysis_is_told_the_model_of_the_step(local: Any, sagemaker: Any) -> None:
+    step = configured(local, json.dumps({"predictor": {"label": 0}}))
+    execution = run(local, sagemaker, step)
+    assert listed(sagemaker, execution)["Check"]["StepStatus"] == "Succeeded"
+    told_of = json.loads(local.read("check/analysis.json"))
+    assert told_of == {"predictor": {"label": 0, "model_name": "churn-7"}}
+    unchanged = json.loads(local.read("config/analysis_config.json"))
+    assert unchanged == {"predictor": {"label": 0}}
+
+
+@pytest.mark.parametrize("text", ["nonsense", "[]"])
+def test_an_analysis_configuration_that_cannot_be_read_fails_the_check(
+    local: Any, sagemaker: Any, text: str
+) -> None:
+    execution = run(local, sagemaker, configured(local, text))
+    reason = listed(sagemaker, execution)["Check"]["FailureReason"]
+    assert f"s3://{local.bucket}/config/analysis_config.json cannot be used" in reason
+
+
+def test_a_model_without_an_analysis_configuration_fails_the_check(
+    local: Any, sagemaker: Any
+) -> None:
+    more = {"Type": "ClarifyCheck", "CheckType": "MODEL_BIAS", "ModelName": "churn-7", **FIRST}
+    execution = run(local, sagemaker, check(local.bucket, **more))
+    reason = listed(sagemaker, execution)["Check"]["FailureReason"]
+    assert "needs one ProcessingInput at /opt/ml/processing/input/config" in reason
+
+
 def test_a_violated_clarify_check_fails(local: Any, sagemaker: Any) -> None:
     more = {"Type": "ClarifyCheck", "CheckType": "DATA_BIAS"}
     baseline = {"SuppliedBaselineConstraints": local.put("old/analysis.json", "{}")}
@@ -300,6 +342,10 @@ def test_a_check_needs_one_output(local: Any, sagemaker: Any) -> None:
         ({"SkipCheck": "perhaps"}, "SkipCheck must be true or false, not 'perhaps'"),
         ({"SuppliedBaselineConstraints": 3}, "SuppliedBaselineConstraints must be a text"),
         ({"ModelName": "m"}, "ModelName is not supported on a step of type QualityCheck"),
+        (
+            {"Type": "ClarifyCheck", "CheckType": "DATA_BIAS", "ModelName": "m"},
+            "ModelName is for CheckType MODEL_BIAS or MODEL_EXPLAINABILITY",
+        ),
     ],
 )
 def test_a_check_that_cannot_run_is_refused(

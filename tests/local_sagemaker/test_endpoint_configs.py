@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_sagemaker.hosting import ROLE, XGBOOST, create_config, variant
+from tests.local_sagemaker.hosting import (
+    ROLE,
+    XGBOOST,
+    create_config,
+    empty_variant,
+    variant,
+)
 
 
 @pytest.fixture
@@ -48,12 +54,43 @@ def test_variant_names_are_unique(sagemaker: Any, model: str) -> None:
         create_config(sagemaker, "c", variant(model, "A"), variant(model, "A"))
 
 
-@pytest.mark.parametrize("member", ["ModelName", "InstanceType", "InitialInstanceCount"])
+@pytest.mark.parametrize("member", ["InstanceType", "InitialInstanceCount"])
 def test_a_variant_without_instances_is_refused(sagemaker: Any, model: str, member: str) -> None:
     incomplete = variant(model)
     del incomplete[member]
     with pytest.raises(ClientError, match=f"AllTraffic needs {member}"):
         create_config(sagemaker, "c", incomplete)
+
+
+def test_variants_without_a_model_are_there_for_inference_components(
+    sagemaker: Any, model: str
+) -> None:
+    request = {"EndpointConfigName": "c", "ProductionVariants": [empty_variant()]}
+    with pytest.raises(ClientError, match=r"ExecutionRoleArn is required: .* AllTraffic has no"):
+        sagemaker.create_endpoint_config(**request)
+    mixed = [empty_variant("A"), variant(model, "B")]
+    with pytest.raises(ClientError, match="A has no ModelName and others have"):
+        sagemaker.create_endpoint_config(
+            EndpointConfigName="c", ProductionVariants=mixed, ExecutionRoleArn=ROLE
+        )
+    sagemaker.create_endpoint_config(**request, ExecutionRoleArn=ROLE)
+    found = sagemaker.describe_endpoint_config(EndpointConfigName="c")
+    assert found["ExecutionRoleArn"] == ROLE
+    assert "ModelName" not in found["ProductionVariants"][0]
+
+
+def test_managed_scaling_is_for_components_and_has_room_for_the_first_instances(
+    sagemaker: Any, model: str
+) -> None:
+    scaling = {"Status": "ENABLED", "MinInstanceCount": 2, "MaxInstanceCount": 3}
+    with pytest.raises(ClientError, match="ManagedInstanceScaling is only supported for inference"):
+        create_config(sagemaker, "c", variant(model, ManagedInstanceScaling=scaling))
+    with pytest.raises(ClientError, match="InitialInstanceCount 1 of variant AllTraffic must be"):
+        sagemaker.create_endpoint_config(
+            EndpointConfigName="c",
+            ProductionVariants=[empty_variant(ManagedInstanceScaling=scaling)],
+            ExecutionRoleArn=ROLE,
+        )
 
 
 CAPTURE = {

@@ -302,6 +302,8 @@ def test_a_model_server_that_dies_is_replaced(local: Any, sagemaker: Any, runtim
     assert _answer_of_the_replacement(runtime) == "one 3.0"
     (fresh,) = servers(local)
     assert fresh != victim
+    log = (local.plane.config.home / "logs" / "endpoints" / "e-AllTraffic-1.log").read_text()
+    assert "ended with exit code 137; replacement 1 is started" in log
 
 
 def _answer_of_the_replacement(runtime: Any) -> str:

@@ -75,7 +75,8 @@ def _scalars(shape: Any) -> st.SearchStrategy[Any]:
     if kind == "boolean":
         return st.booleans()
     if kind in ("integer", "long"):
-        return st.integers(limits.get("min", 0), min(limits.get("max", 100), 1 << 40))
+        least = limits.get("min", 0)
+        return st.integers(least, min(limits.get("max", least + 100), 1 << 40))
     if kind in ("float", "double", "timestamp"):
         return st.floats(0, 4e9)
     return _texts(shape)

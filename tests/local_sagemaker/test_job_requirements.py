@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from local_sagemaker import isolation
 from tests.local_sagemaker.test_processing_jobs import HOME, an_input, request
 from tests.local_sagemaker.wheels import a_wheel, wheel_name
 
@@ -147,3 +149,39 @@ def test_a_changed_local_package_is_another_overlay(local: Any, sagemaker: Any) 
         log = run(local, sagemaker, wanted)
         assert log.split("\n")[-2] == text[7:10]
     assert len(overlays(local)) == 2
+
+
+PROTECTED = pytest.mark.skipif(
+    not isolation.probe().mounts, reason="this machine lets nothing be mounted"
+)
+
+
+@PROTECTED
+@pytest.mark.parametrize(
+    "command",
+    [
+        f"{sys.executable} -I -m pip install",
+        f"{sys.executable} {sysconfig.get_path('purelib')}/pip install",
+        f"{sys.executable} -m uv pip install --offline --python {sys.executable}",
+        "env -i PATH=$PATH PIP_BREAK_SYSTEM_PACKAGES=1 python3 -m pip install",
+    ],
+    ids=["python -I", "pip by its path", "uv", "an empty environment"],
+)
+def test_what_goes_around_our_pip_cannot_write_into_our_environment(
+    local: Any, sagemaker: Any, command: str
+) -> None:
+    script = f"cd {CODE}; {command} --no-index --find-links . tinytool"
+    sagemaker.create_processing_job(**a_job(local, script))
+    job = local.until("processing-job", "job")
+    log = (local.plane.config.home / "logs/processing-job/job.log").read_text()
+    assert job["ProcessingJobStatus"] == "Failed", log
+    assert "Read-only file system" in log
+    assert not list(Path(sys.prefix).rglob("tinytool*"))
+
+
+@PROTECTED
+def test_the_interpreter_below_ours_is_protected_too(local: Any, sagemaker: Any) -> None:
+    folder = sysconfig.get_path("purelib", vars={"base": sys.base_prefix})
+    sagemaker.create_processing_job(**a_job(local, f"touch {folder}/tinytool.pth"))
+    assert local.until("processing-job", "job")["ProcessingJobStatus"] == "Failed"
+    assert not Path(folder, "tinytool.pth").exists()

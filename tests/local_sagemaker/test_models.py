@@ -44,7 +44,7 @@ def test_a_model_is_described_as_it_was_created(local: Any, sagemaker: Any) -> N
     found = sagemaker.describe_model(ModelName="Churn")
     assert found["ModelArn"] == "arn:aws:sagemaker:us-east-1:000000000000:model/churn"
     assert found["PrimaryContainer"]["Image"] == XGBOOST
-    assert "LocalContainer" not in found
+    assert "LocalContainers" not in found
     assert [m["ModelName"] for m in sagemaker.list_models()["Models"]] == ["Churn"]
 
 
@@ -65,7 +65,7 @@ def test_a_deleted_model_is_gone(sagemaker: Any) -> None:
 def test_an_approved_package_becomes_a_model(local: Any, sagemaker: Any) -> None:
     arn = register(local, sagemaker, "Approved")
     create(sagemaker, ModelPackageName=arn, Environment={"B": "2"})
-    runs = local.plane.store.get("model", "m")["LocalContainer"]
+    runs = local.plane.store.get("model", "m")["LocalContainers"][0]
     assert (runs["Image"], runs["ModelDataUrl"]) == (XGBOOST, "s3://b/model.tar.gz")
     assert runs["Environment"] == {"A": "1", "B": "2"}
 

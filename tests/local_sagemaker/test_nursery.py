@@ -14,7 +14,9 @@ AS_NOBODY = """
 import ctypes, json, os, socket, sys, tempfile
 sys.path.insert(0, os.getcwd())
 import psutil
+from local_sagemaker import isolation
 from local_sagemaker.launcher import Launcher
+isolation.environments()  # what it imports may lie where nobody can read
 os.setgid(65534); os.setuid(65534)
 ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)
 home = tempfile.mkdtemp()
@@ -36,7 +38,8 @@ def start(script):
 for script in ("(setsid sleep 53.01 &); exit 5", "kill -TERM $$"):
     start(script)
     print(json.loads(said.readline())["code"], flush=True)
-print(sum(each.cmdline() == ["sleep", "53.01"] for each in psutil.process_iter()))
+running = psutil.process_iter(["cmdline"])
+print(sum(each.info["cmdline"] == ["sleep", "53.01"] for each in running))
 start("sleep 53.02")
 family = psutil.Process().children(recursive=True)
 ours.shutdown(socket.SHUT_RDWR)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from local_sagemaker import images
 from local_sagemaker.own_images import OwnImagesError, load
 from tests.local_sagemaker import test_processing_jobs as processing
 from tests.local_sagemaker import test_training_jobs as training
+from tests.local_sagemaker.conftest import free_port
 
 REGISTRY = "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
 FILE = """\
@@ -29,12 +29,11 @@ my-team/tool:
 
 
 @pytest.fixture
-def own(start: Callable[..., Any], tmp_path: Path) -> Iterator[Any]:
-    home = tmp_path / "home"
+def own(start: Callable[..., Any], tmp_path: Path) -> Any:
+    home = tmp_path / "own"
     home.mkdir()
     (home / "images.yaml").write_text(FILE)
-    yield start(home, slots=1)
-    images.use({})
+    return start(home, slots=1)
 
 
 def trained(own: Any, uri: str, **algorithm: Any) -> bytes:
@@ -63,12 +62,26 @@ def test_a_processing_job_gives_its_arguments_to_the_images_command(own: Any) ->
     assert own.read("out/o") == b"tool a b c\n"
 
 
+def test_a_name_without_its_team_means_every_teams_image(own: Any) -> None:
+    assert trained(own, f"{REGISTRY}/my-team/churn-trainer:2") == b"two\n"
+
+
 def test_a_command_that_the_file_does_not_give_is_named(own: Any) -> None:
     application = {"ImageUri": f"{REGISTRY}/churn-trainer:1"}
-    own.client().create_processing_job(**processing.request(own, "", AppSpecification=application))
-    reason = own.until("processing-job", "job")["FailureReason"]
-    assert "'churn-trainer' cannot process here" in reason
-    assert "images.yaml gives it no process command" in reason
+    wanted = processing.request(own, "", AppSpecification=application)
+    with pytest.raises(ClientError, match="'churn-trainer' cannot process here") as refused:
+        own.client().create_processing_job(**wanted)
+    assert "images.yaml gives it no process command" in str(refused.value)
+
+
+def test_the_images_of_one_server_are_not_anothers(own: Any, local: Any, sagemaker: Any) -> None:
+    wanted = training.request(local, "")
+    wanted["AlgorithmSpecification"] = {
+        "TrainingImage": f"{REGISTRY}/churn-trainer:2",
+        "TrainingInputMode": "File",
+    }
+    with pytest.raises(ClientError, match="'churn-trainer' is not in the table of images"):
+        sagemaker.create_training_job(**wanted)
 
 
 def test_an_unknown_image_says_how_to_map_it(local: Any, sagemaker: Any) -> None:
@@ -104,13 +117,16 @@ def test_a_file_that_cannot_be_used_is_refused_with_the_place(
     assert str(tmp_path / "images.yaml") in str(refused.value)
 
 
-def test_up_refuses_a_file_that_is_not_there(tmp_path: Path) -> None:
-    environment = {
-        **os.environ,
-        "LOCAL_SAGEMAKER_HOME": str(tmp_path / "home"),
-        "LOCAL_SAGEMAKER_IMAGES": str(tmp_path / "mine.yaml"),
-    }
-    command = [sys.executable, "-m", "local_sagemaker", "up", "--s3-endpoint", "http://127.0.0.1:9"]
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("LOCAL_SAGEMAKER_IMAGES", "/no/mine.yaml"), ("LOCAL_SAGEMAKER_UNPACKED_BYTES", "much")],
+)
+def test_up_refuses_a_setting_that_cannot_be_used(
+    tmp_path: Path, variable: str, value: str
+) -> None:
+    environment = {**os.environ, "LOCAL_SAGEMAKER_HOME": str(tmp_path / "home"), variable: value}
+    command = [sys.executable, "-m", "local_sagemaker", "up", f"--port={free_port()}"]
+    command += ["--s3-endpoint", "http://127.0.0.1:9"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert str(tmp_path / "mine.yaml") in done.stderr
+    assert value in done.stderr

@@ -152,8 +152,8 @@ def test_a_program_that_does_not_exist_fails_with_its_exit_code(local: Any, sage
 
 def test_an_image_without_a_default_command_asks_for_one(local: Any, sagemaker: Any) -> None:
     wanted = request(local, "", AppSpecification={"ImageUri": IMAGE})
-    sagemaker.create_processing_job(**wanted)
-    assert "ContainerEntrypoint" in local.until("processing-job", "job")["FailureReason"]
+    with pytest.raises(ClientError, match=r"AppSpecification\.ContainerEntrypoint"):
+        sagemaker.create_processing_job(**wanted)
 
 
 def test_an_unknown_image_is_refused_when_the_job_is_created(local: Any, sagemaker: Any) -> None:
@@ -218,3 +218,19 @@ def test_a_name_is_given_once_whatever_its_case(local: Any, sagemaker: Any) -> N
     with pytest.raises(ClientError, match="must be unique within an AWS account") as caught:
         sagemaker.create_processing_job(**request(local, "true", "job"))
     assert caught.value.response["Error"]["Code"] == "ResourceInUse"
+
+
+@pytest.mark.parametrize(
+    "repository", ["sagemaker-model-monitor-analyzer", "sagemaker-clarify-processing:1.0"]
+)
+def test_an_analyzer_runs_a_program_of_the_users_and_no_other(
+    local: Any, sagemaker: Any, repository: str
+) -> None:
+    wanted = request(local, f"echo mine > {HOME}/output/o")
+    wanted["AppSpecification"]["ImageUri"] = f"1.dkr.ecr.us-east-1.amazonaws.com/{repository}"
+    sagemaker.create_processing_job(**wanted)
+    assert local.until("processing-job", "job")["ProcessingJobStatus"] == "Completed"
+    assert local.read("out/o") == b"mine\n"
+    del wanted["AppSpecification"]["ContainerEntrypoint"]
+    with pytest.raises(ClientError, match=r"is not supported yet; .*ContainerEntrypoint"):
+        sagemaker.create_processing_job(**wanted | {"ProcessingJobName": "other"})

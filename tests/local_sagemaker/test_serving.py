@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 
 from local_sagemaker.config import Config
 from local_sagemaker.containers import script_server
-from local_sagemaker.engine import fleet
+from local_sagemaker.engine import model_servers
 from local_sagemaker.engine.routing import (
     Connections,
+    Hop,
     ModelGoneError,
     ModelTimeoutError,
     RoutingError,
@@ -31,7 +32,7 @@ from local_sagemaker.engine.routing import (
 )
 from local_sagemaker.processes import Processes, ProcessSpec
 
-TARGET = Target("e", "A", "000000000000", "us-east-1")
+TARGET = Target("/aws/sagemaker/Endpoints/e", "A", "000000000000", "us-east-1")
 
 
 @dataclass
@@ -71,10 +72,12 @@ def listening() -> Iterator[socket.socket]:
 def test_a_silent_model_is_a_model_error_of_status_0(listening: socket.socket) -> None:
     connections = Connections(listening.getsockname()[1], timeout_seconds=0.05)
     with pytest.raises(RoutingError, match="Your invocation timed out") as failed:
-        forward(connections, TARGET, {}, b"x")
+        forward([Hop("primary", connections)], TARGET, {}, b"x")
     assert (failed.value.code, failed.value.status) == ("ModelError", 424)
     assert failed.value.members["OriginalStatusCode"] == 0
-    assert isinstance(failed.value.__cause__, ModelTimeoutError)
+    cause = failed.value.__cause__
+    assert cause is not None
+    assert isinstance(cause.__cause__, ModelTimeoutError)
 
 
 def test_a_kept_connection_that_was_closed_is_replaced_once(listening: socket.socket) -> None:
@@ -99,23 +102,23 @@ def test_a_kept_connection_that_was_closed_is_replaced_once(listening: socket.so
 
 
 @pytest.fixture
-def idle(tmp_path: Path) -> Iterator[fleet.Instance]:
+def idle(tmp_path: Path) -> Iterator[model_servers.ModelServer]:
     """A process that never answers /ping."""
     processes = Processes(Config(home=tmp_path))
     log = tmp_path / "log"
     command = ["bash", "-c", "echo still loading; exec sleep 60"]
     process = processes.start(ProcessSpec("e/A-1", command, {}, tmp_path, log))
-    port = fleet.free_port()
-    yield fleet.Instance(process, port, Connections(port), tmp_path, log, 0)
+    port = model_servers.free_port()
+    yield model_servers.ModelServer(process, port, Connections(port), tmp_path, log, 0)
     processes.close()
 
 
 def test_a_model_that_is_not_healthy_in_time_fails_with_its_last_words(
-    idle: fleet.Instance,
+    idle: model_servers.ModelServer,
 ) -> None:
     message = r"variant of e/A-1 did not pass the ping health check .* still loading"
-    with pytest.raises(fleet.InstanceError, match=message):
-        fleet.wait_until_healthy(idle, 0.3, threading.Event())
+    with pytest.raises(model_servers.InstanceError, match=message):
+        model_servers.wait_until_healthy(idle, 0.3, threading.Event())
 
 
 def program(**functions: Any) -> types.ModuleType:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import sqlite3
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ from local_sagemaker.errors import ApiError
 from local_sagemaker.events import Bus, Change
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Duplicate, Missing, Store
+from local_sagemaker.store_schema import OtherVersion
 
 KEYS = {"CreationTime": "CreationTime", "Name": "TrainingJobName"}
 
@@ -224,3 +228,70 @@ def test_writes_together_are_one_transaction(store: Store) -> None:
     with store.together():
         store.insert("model", "a", {"ModelName": "a"})
     assert [row["ModelName"] for row in store.rows("model")] == ["a"]
+
+
+def execution(**steps: str) -> dict[str, Any]:
+    return {
+        "PipelineExecutionArn": "arn:e",
+        "PipelineExecutionStatus": "Executing",
+        "CreationTime": 1.0,
+        "Steps": {name: {"StepStatus": status} for name, status in steps.items()},
+    }
+
+
+KIND = "pipeline-execution"
+
+
+def test_a_step_is_written_alone_and_read_with_its_execution(store: Store) -> None:
+    store.insert(KIND, "arn:e", execution(b="Executing"))
+    head, part = store.edit_part(KIND, "arn:e", "a", lambda _: {"StepStatus": "Starting"})
+    store.edit_part(KIND, "arn:e", "b", lambda was: {**was, "StepStatus": "Succeeded"})
+    assert "Steps" not in head
+    assert part == {"StepStatus": "Starting"}
+    whole = execution(b="Succeeded", a="Starting")
+    assert store.get(KIND, "arn:e") == whole
+    assert store.find_arn("arn:e") == (KIND, "arn:e", whole)
+    assert store.rows(KIND) == [whole]
+    assert list(whole["Steps"]) == list(store.rows(KIND)[0]["Steps"]) == ["b", "a"]
+
+
+def test_an_edit_of_an_execution_may_change_add_and_remove_steps(store: Store) -> None:
+    store.insert(KIND, "arn:e", execution(a="Failed", b="Succeeded", c="Succeeded"))
+    wanted = execution(b="Succeeded", c="Failed", d="Starting")
+    assert store.edit(KIND, "arn:e", lambda _: wanted) == wanted
+    assert store.get(KIND, "arn:e") == wanted
+
+
+def test_the_steps_of_an_execution_go_with_it(store: Store) -> None:
+    store.insert(KIND, "arn:e", execution(a="Failed"))
+    store.delete(KIND, "arn:e")
+    store.insert(KIND, "arn:e", execution())
+    assert store.get(KIND, "arn:e") == execution()
+    with pytest.raises(Missing):
+        store.edit_part(KIND, "arn:other", "a", lambda was: was)
+
+
+def test_a_state_without_a_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "s")) as db, db:
+        db.execute(
+            "CREATE TABLE resources (seq INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"
+            " name TEXT NOT NULL COLLATE NOCASE, arn TEXT COLLATE NOCASE, body TEXT NOT NULL,"
+            " UNIQUE (kind, name))"
+        )
+        db.execute(
+            "INSERT INTO resources (kind, name, arn, body) VALUES (?, 'arn:e', 'arn:e', ?)",
+            (KIND, json.dumps(execution(b="Succeeded", a="Failed"))),
+        )
+    for _ in range(2):
+        opened = Store(tmp_path / "s")
+        assert opened.get(KIND, "arn:e") == execution(b="Succeeded", a="Failed")
+        assert "Steps" not in (opened.head(KIND, "arn:e") or {"Steps": "?"})
+        opened.close()
+
+
+def test_a_state_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    Store(tmp_path / "s").close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "s")) as db, db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(OtherVersion, match=r"version 99.*local_sagemaker reset"):
+        Store(tmp_path / "s")

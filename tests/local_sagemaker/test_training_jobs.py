@@ -172,13 +172,6 @@ def test_a_full_disk_fails_the_job_with_a_reason(
     assert str(local.plane.config.home) in reason
 
 
-def test_what_is_accepted_but_not_done_is_said_in_the_log(local: Any, sagemaker: Any) -> None:
-    sagemaker.create_training_job(**request(local, "true", EnableNetworkIsolation=True))
-    local.until("training-job", "job")
-    log = (local.plane.config.home / "logs/training-job/job.log").read_text()
-    assert "EnableNetworkIsolation is not enforced here" in log
-
-
 def test_names_are_given_once(local: Any, sagemaker: Any) -> None:
     sagemaker.create_training_job(**request(local, "true"))
     with pytest.raises(ClientError, match="must be unique within an AWS account") as caught:

@@ -374,23 +374,14 @@ def test_a_job_of_a_server_that_was_killed_is_failed_at_the_next_start(
     assert row["FailureReason"].startswith("InternalServerError: the local SageMaker was stopped")
 
 
-def _input(wanted: Any, **members: Any) -> None:
-    wanted["TransformInput"].update(members)
-
-
 @pytest.mark.parametrize(
     ("word", "change"),
     [
-        ("SplitType", lambda r: _input(r, SplitType="RecordIO")),
-        ("SplitType", lambda r: _input(r, SplitType="TFRecord")),
-        ("CompressionType", lambda r: _input(r, CompressionType="Gzip")),
-        ("InstanceCount", lambda r: r["TransformResources"].update(InstanceCount=2)),
-        ("DataCaptureConfig", lambda r: r.update(DataCaptureConfig={"DestinationS3Uri": "s3://b"})),
         ("MaxPayloadInMB = 0", lambda r: r.update(MaxPayloadInMB=0)),
         (
             "S3DataType",
             lambda r: r["TransformInput"]["DataSource"]["S3DataSource"].update(
-                S3DataType="ManifestFile"
+                S3DataType="AugmentedManifestFile"
             ),
         ),
     ],

@@ -365,7 +365,6 @@ def refuse(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
             refuse("TrainingJobDefinition.EnableManagedSpotTraining", True),
             "EnableManagedSpotTraining.* is not supported by the local SageMaker",
         ),
-        (refuse("Autotune", {"Mode": "Enabled"}), "'Autotune' is not supported"),
         (
             refuse(f"{CONFIG}.ResourceLimits", {"MaxParallelTrainingJobs": 1}),
             "MaxNumberOfTrainingJobs is required",
