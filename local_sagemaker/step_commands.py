@@ -138,6 +138,7 @@ def _state(home: Path) -> Iterator[State]:
 
     if not (home / boot.STATE).exists():
         raise daemon.DaemonError(f"nothing has run in {home} yet")
+    boot.load_api()  # a definition is read by what its steps can call
     store = Store(home / boot.STATE)
     try:
         yield State(store)

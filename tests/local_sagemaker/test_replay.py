@@ -19,6 +19,7 @@ from tests.local_sagemaker.pipelining import (
     IMAGE,
     ROLE,
     condition,
+    for_each,
     listed,
     processing,
     reads,
@@ -125,6 +126,31 @@ def test_a_training_step_is_replayed_with_its_channels_and_hyperparameters(
     arn = run(local, sagemaker, {"Name": "Train", "Type": "Training", "Arguments": arguments})
     answer = ask("replay", arn.rpartition("/")[2], "Train")
     assert (answer.code, answer.out) == (0, '{"eta": "0.1"}1,2\n'), answer.err
+
+
+def test_a_child_of_a_for_each_is_known_by_its_own_name(
+    local: Any, sagemaker: Any, ask: Ask, tmp_path: Path
+) -> None:
+    body = work(local)
+    body["Arguments"]["Environment"]["DEPTH"] = {"Get": "ForEach.CurrentItem"}
+    arn = run(local, sagemaker, for_each(["7", "8"], body))
+    answer = ask("replay", arn, "Work-1")
+    assert (answer.code, answer.out) == (0, "depth 8\na,b\n"), answer.err
+    out = tmp_path / "bundle"
+    assert ask("bundle", arn, "Work-0", "--out", str(out)).code == 0
+    done = subprocess.run([str(out / "run.sh")], capture_output=True, text=True, check=False)
+    assert done.stdout == "depth 7\na,b\n"
+    assert ask("why", arn, "Work-1").out == (
+        "Work-1 ran: caching is off (its CacheConfig is not enabled)\n"
+    )
+    for name, says in (
+        ("Each", "step 'Each' is a ForEach step; it runs no job"),
+        ("Work", "no step 'Work' in that execution; did you mean 'Work-"),
+        ("Work-2", "no step 'Work-2' in that execution"),
+    ):
+        answer = ask("replay", arn, name)
+        assert answer.code == 1
+        assert says in answer.err
 
 
 def test_a_shell_stands_where_the_job_would(local: Any, sagemaker: Any, ask: Ask) -> None:

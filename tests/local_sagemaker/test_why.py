@@ -11,7 +11,16 @@ import pytest
 
 from local_sagemaker import __main__
 from local_sagemaker.clock import FakeClock
-from tests.local_sagemaker.pipelining import CACHED, fail, processing, reads, rerun, run, writes
+from tests.local_sagemaker.pipelining import (
+    CACHED,
+    fail,
+    for_each,
+    processing,
+    reads,
+    rerun,
+    run,
+    writes,
+)
 
 Why = Callable[..., str]
 
@@ -53,6 +62,16 @@ def test_the_first_run_has_no_earlier_success(local: Any, sagemaker: Any, why: W
     local.put("data/rows.csv", "1")
     arn = run(local, sagemaker, cached(local))
     assert why(arn, "Work") == "Work ran: no earlier success of it was kept for reuse\n"
+
+
+def test_of_a_for_each_every_child_has_its_own_reason(local: Any, sagemaker: Any, why: Why) -> None:
+    local.put("data/rows.csv", "1")
+    item = {"Environment": {"ITEM": {"Get": "ForEach.CurrentItem"}}}
+    first = run(local, sagemaker, for_each(["a", "b"], cached(local, **item)))
+    second = run(local, sagemaker, for_each(["a", "c"], cached(local, **item)))
+    assert f"Work-0 was reused from execution {id_of(first)}" in why(second, "Work-0")
+    assert "Work-1 ran again: Environment" in why(second, "Work-1")
+    assert why(second, "Each") == "Each ran: a ForEach step is never reused\n"
 
 
 def test_a_reused_step_names_the_execution_it_comes_from(
