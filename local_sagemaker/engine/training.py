@@ -18,6 +18,8 @@ from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
 CHECKPOINTS = "/opt/ml/checkpoints"
+NO_PROFILER = "there is no profiler here: nothing is profiled, no ProfilerRule is evaluated"
+NO_DEBUGGER = "there is no debugger here: DebugHookConfig saves no tensors"
 DEFAULT_RUNTIME_SECONDS = 86_400
 REASON_LENGTH = 1024
 MESSAGES = {
@@ -127,7 +129,13 @@ def _is_script_mode(row: Row) -> bool:
 
 
 def notes(row: Row) -> list[str]:
-    return [NO_ISOLATION] if row.get("EnableNetworkIsolation") else []
+    profiled = not row.get("ProfilerConfig", {}).get("DisableProfiler", False)
+    said = {
+        NO_ISOLATION: row.get("EnableNetworkIsolation"),
+        NO_PROFILER: profiled and ("ProfilerConfig" in row or "ProfilerRuleConfigurations" in row),
+        NO_DEBUGGER: "DebugHookConfig" in row,
+    }
+    return [note for note, applies in said.items() if applies]
 
 
 def environment(row: Row) -> Mapping[str, str]:
