@@ -48,6 +48,10 @@ SORT_KEYS = {
         "VpcConfig",
         "EnableNetworkIsolation",
         "EnableInterContainerTrafficEncryption",
+        # The SDK v2 adds these to every job. They watch it, and change nothing of what it makes.
+        "DebugHookConfig",
+        "ProfilerConfig",
+        "ProfilerRuleConfigurations",
         "RetryStrategy",
         "SessionChainingConfig",
         "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries",
@@ -67,7 +71,6 @@ SORT_KEYS = {
         "InputDataConfig.DataSource.S3DataSource.S3DataType": ("S3Prefix", "ManifestFile"),
         "InputDataConfig.InputMode": ("File", "FastFile"),
         "InputDataConfig.RecordWrapperType": ("None",),
-        "ProfilerConfig.DisableProfiler": (True,),
         "RemoteDebugConfig.EnableRemoteDebug": (False,),
     },
 )

@@ -72,6 +72,7 @@ INTEGERS = {
     "num_round": "[1, inf)",
     "one_drop": "[0, 1]",
     "seed": "(-2147483648, 2147483647)",
+    "silent": "[0, 1]",
     "verbosity": "[0, 3]",
 }
 NUMBERS = {
@@ -142,6 +143,8 @@ def read(given: Mapping[str, str]) -> Settings:
     if "num_round" not in given:
         raise UserError("Hyperparameter 'num_round' is required: how many rounds to train")
     typed = {name: _typed(name, value) for name, value in given.items() if name not in METRIC_LISTS}
+    if typed.pop("silent", 0):  # XGBoost dropped it for verbosity, AWS still takes it
+        typed.setdefault("verbosity", 0)
     typed["objective"] = RENAMED.get(typed.get("objective", ""), typed.get("objective"))
     typed["objective"] = typed["objective"] or "reg:squarederror"
     _check_classes(typed)

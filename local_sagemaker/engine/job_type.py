@@ -73,6 +73,8 @@ class JobType(JobKind):
     lay_out: Callable[[Plane, Row, Path, str], None]
     # EnableNetworkIsolation: nothing but loopback.
     isolated: Callable[[Row], bool]
+    # What of the request is not done here though it was accepted: said in the job's log.
+    notes: Callable[[Row], list[str]]
     command: Callable[[Row, Image], list[str]]
     environment: Callable[[Row], Mapping[str, str]]
     instance_count: Callable[[Row], int]

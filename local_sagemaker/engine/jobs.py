@@ -292,7 +292,8 @@ def _specs(plane: Plane, job: JobType, row: Row, cluster: list[Host]) -> list[Pr
     image = images.resolve(job.image_uri(row), plane.own_images)
     home = plane.config.home
     isolated = job.isolated(row)
-    notes = [*image.notes, *([SEVERAL_HOSTS[isolated]] if len(cluster) > 1 else [])]
+    notes = [*image.notes, *job.notes(row)]
+    notes += [SEVERAL_HOSTS[isolated]] if len(cluster) > 1 else []
     base = base_environment(plane, len(cluster))
     environment = overlays.environment(home, {**base, **job.environment(row)})
     command = job.command(row, image)

@@ -175,6 +175,7 @@ JOB = JobType(
     inputs=inputs,
     lay_out=lay_out,
     isolated=isolated,
+    notes=lambda _: [],
     command=command,
     environment=environment,
     instance_count=_instance_count,

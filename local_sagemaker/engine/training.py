@@ -18,6 +18,8 @@ from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
 
 CHECKPOINTS = "/opt/ml/checkpoints"
+NO_PROFILER = "there is no profiler here: nothing is profiled, no ProfilerRule is evaluated"
+NO_DEBUGGER = "there is no debugger here: DebugHookConfig saves no tensors"
 DEFAULT_RUNTIME_SECONDS = 86_400
 REASON_LENGTH = 1024
 MESSAGES = {
@@ -129,6 +131,15 @@ def _is_script_mode(row: Row) -> bool:
 
 def isolated(row: Row) -> bool:
     return bool(row.get("EnableNetworkIsolation"))
+
+
+def notes(row: Row) -> list[str]:
+    profiled = not row.get("ProfilerConfig", {}).get("DisableProfiler", False)
+    said = {
+        NO_PROFILER: profiled and ("ProfilerConfig" in row or "ProfilerRuleConfigurations" in row),
+        NO_DEBUGGER: "DebugHookConfig" in row,
+    }
+    return [note for note, applies in said.items() if applies]
 
 
 def environment(row: Row) -> Mapping[str, str]:
@@ -274,6 +285,7 @@ JOB = JobType(
     inputs=inputs,
     lay_out=lay_out,
     isolated=isolated,
+    notes=notes,
     command=command,
     environment=environment,
     instance_count=_instance_count,

@@ -172,6 +172,34 @@ def test_a_full_disk_fails_the_job_with_a_reason(
     assert str(local.plane.config.home) in reason
 
 
+def test_what_watches_a_job_at_aws_is_kept_and_its_absence_is_said(
+    local: Any, sagemaker: Any
+) -> None:
+    """The SDK v2 adds a profiler to every job."""
+    rule = {"RuleConfigurationName": "ProfilerReport", "RuleEvaluatorImage": "rules:latest"}
+    place = {"S3OutputPath": f"s3://{local.bucket}/out"}
+    watched = {
+        "ProfilerConfig": place,
+        "ProfilerRuleConfigurations": [rule],
+        "DebugHookConfig": place,
+    }
+    sagemaker.create_training_job(**request(local, "true", **watched))
+    local.until("training-job", "job")
+    found = sagemaker.describe_training_job(TrainingJobName="job")
+    assert {name: found[name] for name in watched} == watched
+    log = (local.plane.config.home / "logs/training-job/job.log").read_text()
+    assert "there is no profiler here" in log
+    assert "DebugHookConfig saves no tensors" in log
+
+
+def test_a_profiler_that_is_off_is_not_missed(local: Any, sagemaker: Any) -> None:
+    off = {"ProfilerConfig": {"DisableProfiler": True}}
+    sagemaker.create_training_job(**request(local, "true", **off))
+    local.until("training-job", "job")
+    log = (local.plane.config.home / "logs/training-job/job.log").read_text()
+    assert "profiler" not in log
+
+
 def test_names_are_given_once(local: Any, sagemaker: Any) -> None:
     sagemaker.create_training_job(**request(local, "true"))
     with pytest.raises(ClientError, match="must be unique within an AWS account") as caught:
@@ -196,7 +224,14 @@ def test_an_unknown_job_is_not_found_in_awss_words(sagemaker: Any) -> None:
             lambda r: r.update(CheckpointConfig=OUTSIDE),
         ),
         ("EnableManagedSpotTraining", lambda r: r.update(EnableManagedSpotTraining=True)),
-        ("DebugHookConfig", lambda r: r.update(DebugHookConfig={"S3OutputPath": "s3://b/p"})),
+        (
+            "DebugRuleConfigurations",
+            lambda r: r.update(
+                DebugRuleConfigurations=[
+                    {"RuleConfigurationName": "r", "RuleEvaluatorImage": "rules:latest"}
+                ]
+            ),
+        ),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(

@@ -160,6 +160,18 @@ def test_a_wrong_hyperparameter_is_named(hyperparameters: dict[str, str], said: 
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("given", "verbosity"),
+    [({"silent": "0"}, None), ({"silent": "1"}, 0), ({"silent": "1", "verbosity": "2"}, 2)],
+)
+def test_the_old_name_of_verbosity_is_still_taken(
+    given: dict[str, str], verbosity: int | None
+) -> None:
+    settings = xgboost_parameters.read({"num_round": "1", **given})
+    assert settings.booster.get("verbosity") == verbosity
+    assert "silent" not in settings.booster
+
+
 def test_a_mistake_of_the_users_is_the_failure_reason(local: Any) -> None:
     uri = local.put("h/train.csv", "label,a,b\n1,2,3\n")
     job = train(local, {"num_round": "1"}, channel("train", uri))

@@ -1,7 +1,12 @@
-"""Split abalone into train, validation, test and batch; label first, no header, one-hot sex."""
+"""Split abalone into train, validation, test and batch; label first, no header, one-hot sex.
 
+With `--input-data s3://...` it fetches the table itself.
+"""
+
+import argparse
 from pathlib import Path
 
+import boto3
 import numpy as np
 import pandas as pd
 
@@ -9,6 +14,13 @@ COLUMNS = ["sex", "length", "diameter", "height", "whole", "shucked", "viscera",
 
 if __name__ == "__main__":
     base = Path("/opt/ml/processing")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--input-data")
+    uri = parser.parse_args().input_data
+    if uri:
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        (base / "input").mkdir(exist_ok=True)
+        boto3.resource("s3").Bucket(bucket).download_file(key, str(base / "input" / "table.csv"))
     frame = pd.read_csv(next((base / "input").glob("*.csv")), header=None, names=COLUMNS)
     target = frame.pop("rings")
     table = pd.concat([target, pd.get_dummies(frame, columns=["sex"], dtype=float)], axis=1)
