@@ -22,6 +22,7 @@ from local_sagemaker.arns import arn
 from local_sagemaker.engine import live, variants
 from local_sagemaker.engine.crew import Crew, Post
 from local_sagemaker.engine.live import Live, row_of
+from local_sagemaker.engine.model_containers import of_image
 from local_sagemaker.engine.model_servers import InstanceError
 from local_sagemaker.engine.routing import RoutingError
 from local_sagemaker.engine.variants import Row
@@ -61,7 +62,7 @@ def plan(plane: Plane, variant: str, specification: Row, copies: int) -> Row:
     if "ModelName" in specification:
         runs = variants.runs(plane, specification["ModelName"])
     else:
-        runs = _runs(plane, specification["Container"])
+        runs = _runs(specification["Container"])
     return {
         "VariantName": variant,
         "Count": copies,
@@ -73,11 +74,10 @@ def plan(plane: Plane, variant: str, specification: Row, copies: int) -> Row:
     }
 
 
-def _runs(plane: Plane, container: Row) -> Row:
+def _runs(container: Row) -> Row:
     if "Image" not in container:
         raise validation("Specification.Container needs Image.")
-    primary = {"ModelDataUrl": container.get("ArtifactUrl"), **container}
-    return {"Containers": variants.containers(plane, primary)}
+    return {"Containers": of_image({**container, "ModelDataUrl": container.get("ArtifactUrl")})}
 
 
 def summary(specification: Row, planned: Row) -> Row:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
@@ -14,7 +13,15 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_sagemaker.hosting import ADDER, ask, create_config, create_model, deploy, variant
+from tests.local_sagemaker.hosting import (
+    ADDER,
+    ask,
+    create_config,
+    create_model,
+    deploy,
+    servers,
+    variant,
+)
 
 BROKEN = "raise RuntimeError('this model is broken')"
 
@@ -26,17 +33,6 @@ def runtime(local: Any) -> Any:
 
 def statuses(local: Any, name: str = "e") -> list[str]:
     return [status for _, status, _ in local.plane.store.story("endpoint", name)]
-
-
-def servers(local: Any) -> list[psutil.Process]:
-    """The model servers of this very local SageMaker: their environment names its port."""
-    found = []
-    for each in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            ours = each.environ().get("AWS_ENDPOINT_URL_SAGEMAKER") == local.url
-            if ours and any("containers" in word for word in each.cmdline()):
-                found.append(each)
-    return found
 
 
 def test_an_endpoint_comes_into_service_and_answers(
