@@ -1,11 +1,11 @@
-"""Models: create, describe, list, delete. One container each, from an image or a model package."""
+"""Models: create, describe, list, delete. Their containers come from images or model packages."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import variants
+from local_sagemaker.engine import model_containers, variants
 from local_sagemaker.errors import validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -23,6 +23,12 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "ModelName"}
         "PrimaryContainer.ModelDataUrl",
         "PrimaryContainer.Environment",
         "PrimaryContainer.ModelPackageName",
+        "Containers.ContainerHostname",
+        "Containers.Image",
+        "Containers.ModelDataUrl",
+        "Containers.Environment",
+        "Containers.ModelPackageName",
+        "InferenceExecutionConfig",
         "Tags",
     ),
     kept=(
@@ -31,21 +37,20 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "ModelName"}
         "EnableNetworkIsolation",
         "PrimaryContainer.ContainerHostname",
         "PrimaryContainer.ImageConfig",
+        "Containers.ImageConfig",
     ),
-    only={"PrimaryContainer.Mode": ("SingleModel",)},
+    only={
+        "PrimaryContainer.Mode": ("SingleModel",),
+        "Containers.Mode": ("SingleModel",),
+    },
 )
 def create_model(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     name = request["ModelName"]
-    primary = request.get("PrimaryContainer")
-    if primary is None:
-        raise validation("CreateModel needs PrimaryContainer; Containers are not supported here.")
-    if ("Image" in primary) == ("ModelPackageName" in primary):
-        raise validation("PrimaryContainer needs Image or ModelPackageName, one of them.")
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
         "ModelArn": arn(plane.config, KIND, name),
         "CreationTime": plane.clock.now(),
-        variants.CONTAINERS: variants.containers(plane, primary),
+        model_containers.CONTAINERS: model_containers.of_model(plane, request),
     }
     try:
         plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))

@@ -7,6 +7,7 @@ from typing import Any
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
 from local_sagemaker.engine import experiments, jobs, transform, variants
+from local_sagemaker.engine.model_containers import CONTAINERS, DIRECT, execution_mode
 from local_sagemaker.errors import resource_in_use, validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -59,6 +60,11 @@ def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any
     name = request["TransformJobName"]
     model = variants.model_row(plane, request["ModelName"])
     transform.check(request)
+    if execution_mode(model) == DIRECT:
+        raise validation(
+            f"Model {request['ModelName']} has InferenceExecutionConfig.Mode Direct; a batch "
+            "transform goes through all containers in turn (Serial)."
+        )
     now = plane.clock.now()
     row = {
         **{member: value for member, value in request.items() if member != "Tags"},
@@ -68,7 +74,7 @@ def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any
         "CreationTime": now,
         "LastModifiedTime": now,
         # The job goes on when its model is deleted meanwhile, as an endpoint does.
-        variants.CONTAINERS: model[variants.CONTAINERS],
+        CONTAINERS: model[CONTAINERS],
     }
     try:
         plane.store.insert(KIND, name, row, tags=request.get("Tags", ()))

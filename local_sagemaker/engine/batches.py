@@ -25,7 +25,7 @@ from local_sagemaker.engine import joining, splitting
 from local_sagemaker.engine.job_type import JobFailure
 from local_sagemaker.engine.joining import RecordError
 from local_sagemaker.engine.model_servers import ModelServer
-from local_sagemaker.engine.routing import Connections, ModelGoneError, ModelTimeoutError
+from local_sagemaker.engine.routing import Hop, NoAnswerError, through
 from local_sagemaker.engine.splitting import Batch, RecordFormatError, RecordTooLargeError
 from local_sagemaker.plane import Plane
 from local_sagemaker.storage import Found, StorageError
@@ -55,8 +55,9 @@ class Work:
     retries: int
     compressed: bool
     target: str
-    instance: ModelServer
-    connections: Connections
+    servers: dict[str, ModelServer]
+    hops: list[Hop]
+    log: Path
     stop: threading.Event
     spool: Path
 
@@ -68,7 +69,7 @@ class Work:
     def say(self, what: str) -> None:
         """A line in the job's log, as AWS's own have it."""
         now = datetime.fromtimestamp(self.plane.clock.now(), UTC)
-        with self.instance.log.open("a") as file:
+        with self.log.open("a") as file:
             file.write(f"{now.isoformat(timespec='milliseconds')}:[sagemaker logs]: {what}\n")
 
 
@@ -232,21 +233,22 @@ def ask(work: Work, body: bytes) -> bytes:
 
 def _ask_once(work: Work, body: bytes) -> bytes:
     try:
-        status, _, content = work.connections.ask("POST", "/invocations", work.headers, body)
-    except ModelTimeoutError as cause:
-        raise RequestError(
-            "AlgorithmError: the model did not answer in InvocationsTimeoutInSeconds"
-        ) from cause
-    except (ModelGoneError, ConnectionRefusedError) as cause:
-        process = work.instance.process
-        if process.ended.wait(DYING_SECONDS):
+        hostname, (status, _, content) = through(work.hops, work.headers, body)
+    except NoAnswerError as problem:
+        if problem.timed_out:
+            raise RequestError(
+                "AlgorithmError: the model did not answer in InvocationsTimeoutInSeconds"
+            ) from problem
+        server = work.servers[problem.hostname]
+        if server.process.ended.wait(DYING_SECONDS):
             raise JobFailure(
-                f"AlgorithmError: the model server ended with exit code {process.exit_code}. Its "
-                f"last lines: {work.instance.last_words()}"[:1024]
-            ) from cause
-        raise RequestError("AlgorithmError: the model closed the connection") from cause
+                f"AlgorithmError: the model server ended with exit code {server.process.exit_code}."
+                f" Its last lines: {server.last_words()}"[:1024]
+            ) from problem
+        raise RequestError("AlgorithmError: the model closed the connection") from problem
     if 200 <= status < 300:
         return content
     whose = "ClientError" if status < 500 else "AlgorithmError"
+    who = "the model" if len(work.hops) == 1 else f"the model's {hostname}"
     said = content.decode(errors="replace")
-    raise RequestError(f"{whose}: the model answered {status}: {said}")
+    raise RequestError(f"{whose}: {who} answered {status}: {said}")

@@ -22,6 +22,7 @@ from local_sagemaker.arns import arn
 from local_sagemaker.engine import live, variants
 from local_sagemaker.engine.crew import Crew, Post
 from local_sagemaker.engine.live import Live, row_of
+from local_sagemaker.engine.model_containers import of_image
 from local_sagemaker.engine.model_servers import InstanceError
 from local_sagemaker.engine.routing import RoutingError
 from local_sagemaker.engine.variants import Row
@@ -76,8 +77,8 @@ def plan(plane: Plane, variant: str, specification: Row, copies: int) -> Row:
 def _runs(plane: Plane, container: Row) -> Row:
     if "Image" not in container:
         raise validation("Specification.Container needs Image.")
-    primary = {"ModelDataUrl": container.get("ArtifactUrl"), **container}
-    return {"Containers": variants.containers(plane, primary)}
+    named = {**container, "ModelDataUrl": container.get("ArtifactUrl")}
+    return {"Containers": of_image(plane, named)}
 
 
 def summary(specification: Row, planned: Row) -> Row:

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_sagemaker.engine import model_servers
+from local_sagemaker.engine.model_containers import DIRECT
 from local_sagemaker.engine.model_servers import InstanceError, ModelServer, Place
 from local_sagemaker.engine.routing import Dice, Hop, RoutingError
 from local_sagemaker.engine.variants import Row
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 STOP_GRACE_SECONDS = 30.0
 LONGEST_PAUSE_SECONDS = 30.0
 DRAIN_SECONDS = 65.0  # a little over the longest that a model may take
-DIRECT, LEAST_OUTSTANDING = "Direct", "LEAST_OUTSTANDING_REQUESTS"
+LEAST_OUTSTANDING = "LEAST_OUTSTANDING_REQUESTS"
 
 
 class RetiredError(Exception):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from local_sagemaker.engine import metrics, variants
+from local_sagemaker.engine import metrics, model_containers
 from local_sagemaker.engine.properties import number
 from local_sagemaker.store import KINDS, Row
 
@@ -135,7 +135,7 @@ def _processing_outputs(row: Row) -> Row:
 
 
 def _transform_parameters(row: Row) -> Values:
-    runs = row[variants.CONTAINERS][0]
+    runs = row[model_containers.CONTAINERS][0]
     model = {
         "SageMaker.ModelName": row["ModelName"],
         "SageMaker.ModelPrimary.DataUrl": runs.get("ModelDataUrl"),

@@ -36,7 +36,9 @@ from local_sagemaker.engine.job_type import (
     JobFailure,
     Outcome,
 )
-from local_sagemaker.engine.routing import Connections, ModelGoneError, ModelTimeoutError
+from local_sagemaker.engine.model_containers import CONTAINERS
+from local_sagemaker.engine.model_servers import ModelServer, Place, wait_until_healthy
+from local_sagemaker.engine.routing import Connections, Hop, ModelGoneError, ModelTimeoutError
 from local_sagemaker.engine.splitting import MEGABYTE
 from local_sagemaker.errors import validation
 from local_sagemaker.plane import Plane
@@ -140,34 +142,41 @@ def _on_hosts(
 def _with_server(
     plane: Plane, row: Row, objects: list[Found], host: Host, running: Running
 ) -> batches.Failures:
-    instance = _started(plane, row, host, running)
     timeout, _ = _client(row)
-    connections = Connections(instance.port, timeout)
+    servers: dict[str, ModelServer] = {}
+    hops: list[Hop] = []
     try:
-        model_servers.wait_until_healthy(
-            instance,
-            variants.HEALTH_SECONDS,
-            running.stop,
-            "The primary container for the model of",
-        )
+        for container in row[CONTAINERS]:
+            server = _started(plane, row, container, host, running)
+            servers[container["Hostname"]] = server
+            hops.append(Hop(container["Hostname"], Connections(server.port, timeout)))
+        for hostname, server in servers.items():
+            what = f"The {hostname} container for the model of"
+            wait_until_healthy(server, variants.HEALTH_SECONDS, running.stop, what)
         row = _note_start(plane, row)
-        work = _work(plane, row, host, instance, connections, running)
+        work = _work(plane, row, host, servers, hops, running)
         return batches.transform(work, objects)
     finally:
-        instance.process.stop(GRACE_SECONDS)
-        instance.process.wait()
-        connections.close()
+        for server in servers.values():
+            server.process.stop(GRACE_SECONDS)
+        for server in servers.values():
+            server.process.wait()
+        for hop in hops:
+            hop.connections.close()
 
 
-def _started(plane: Plane, row: Row, host: Host, running: Running) -> model_servers.ModelServer:
-    name = f"{KIND}/{host.log.stem}"
-    place = model_servers.Place(name, host.root, host.log, short_lived=True)
-    (runs,) = row[variants.CONTAINERS]
-    planned = {**runs, "Environment": {**runs["Environment"], **environment(row)}}
-    instance = model_servers.start_in(plane, place, planned)
+def _started(plane: Plane, row: Row, container: Row, host: Host, running: Running) -> ModelServer:
+    name, hostname = f"{KIND}/{host.log.stem}", container["Hostname"]
+    own = host.root / "containers" / hostname
+    own.mkdir(parents=True)
+    place = Place(
+        name if len(row[CONTAINERS]) == 1 else f"{name}/{hostname}", own, host.log, short_lived=True
+    )
+    planned = {**container, "Environment": {**container["Environment"], **environment(row)}}
+    server = model_servers.start_in(plane, place, planned)
     with running.lock:  # from here on a stop ends the server itself
-        running.processes.append(instance.process)
-    return instance
+        running.processes.append(server.process)
+    return server
 
 
 def environment(row: Row) -> dict[str, str]:
@@ -185,11 +194,11 @@ def _work(
     plane: Plane,
     row: Row,
     host: Host,
-    instance: model_servers.ModelServer,
-    connections: Connections,
+    servers: dict[str, ModelServer],
+    hops: list[Hop],
     running: Running,
 ) -> batches.Work:
-    concurrent, megabytes, strategy = settings(row, _proposed(connections))
+    concurrent, megabytes, strategy = settings(row, _proposed(hops[0].connections))
     spool = host.root / "batch"
     spool.mkdir()
     work = batches.Work(
@@ -204,8 +213,9 @@ def _work(
         retries=_client(row)[1],
         compressed=row["TransformInput"].get("CompressionType") == "Gzip",
         target=_output_uri(row),
-        instance=instance,
-        connections=connections,
+        servers=servers,
+        hops=hops,
+        log=host.log,
         stop=running.stop,
         spool=spool,
     )

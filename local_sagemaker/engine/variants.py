@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from local_sagemaker import images
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import registry
+from local_sagemaker.engine.model_containers import CONTAINERS, execution_mode
 from local_sagemaker.errors import validation
 from local_sagemaker.plane import Plane
 
 Row = dict[str, Any]
 # one a variant: VariantName, Weight, Count, Containers (each: Hostname, Image, ModelDataUrl,
-# Environment; none where inference components bring the models), HealthSeconds, ResolutionTime, and
-# what is DESCRIBED
+# Environment; none where inference components bring the models), Mode, HealthSeconds,
+# ResolutionTime, and what is DESCRIBED
 Plan = list[Row]
-CONTAINERS = "LocalContainers"  # a model row's member of ours, see containers()
 # AWS gives containers four minutes or more; on one machine a model that needs a minute is stuck.
 HEALTH_SECONDS = 60
 # Members of a variant that a plan keeps as they are, and DescribeEndpoint shows.
@@ -48,55 +46,6 @@ def model_row(plane: Plane, name: str) -> Row:
 def plan(plane: Plane, config: Row) -> Plan:
     """What an endpoint with this config must run. Raises ApiError when a model of it is gone."""
     return [_variant(plane, each) for each in config["ProductionVariants"]]
-
-
-def containers(plane: Plane, primary: Row) -> list[Row]:
-    """Hostname, Image, ModelDataUrl and Environment of what a PrimaryContainer stands for; from its
-    model package where it names one. Refuses what cannot be served here. CreateModel keeps the
-    answer in the model's row.
-    """
-    runs = dict(primary)
-    if "ModelPackageName" in primary:
-        runs = packaged(plane, primary["ModelPackageName"])
-        runs["Environment"] = runs.get("Environment", {}) | primary.get("Environment", {})
-    return [_container(plane, "primary", runs)]
-
-
-def _container(plane: Plane, hostname: str, runs: Row) -> Row:
-    images.resolve(runs["Image"], plane.own_images).serve_command()
-    _check_artifact(runs.get("ModelDataUrl"))
-    return {
-        "Hostname": hostname,
-        "Image": runs["Image"],
-        "ModelDataUrl": runs.get("ModelDataUrl"),
-        "Environment": runs.get("Environment", {}),
-    }
-
-
-def _check_artifact(uri: str | None) -> None:
-    if uri is not None and not (uri.startswith("s3://") and uri.endswith(".tar.gz")):
-        raise validation(
-            f"ModelDataUrl {uri!r} is not supported by the local SageMaker; it must be "
-            "s3://<bucket>/<key>.tar.gz"
-        )
-
-
-def packaged(plane: Plane, package: str) -> Row:
-    """The one container of an Approved model package version; refuses any other."""
-    version = registry.version(plane, package)
-    status = version.get("ModelApprovalStatus", "Approved")
-    if status != "Approved":
-        raise validation(
-            f"Model package {version['ModelPackageArn']} is {status}; only an Approved version can "
-            "be deployed: approve it with UpdateModelPackage first"
-        )
-    containers = version.get("InferenceSpecification", {}).get("Containers", [])
-    if len(containers) != 1:
-        raise validation(
-            f"Model package {version['ModelPackageArn']} has {len(containers)} containers; the "
-            "local SageMaker serves packages with exactly one"
-        )
-    return dict(containers[0])
 
 
 def retained(fresh: Plan, live: Plan, excluded: list[str]) -> Plan:
@@ -143,8 +92,9 @@ def deployed_images(planned: Row) -> list[Row]:
 
 
 def runs(plane: Plane, model: str) -> Row:
-    """What a plan says of a model: its containers."""
-    return {"Containers": model_row(plane, model)[CONTAINERS]}
+    """What a plan says of a model: its containers, and how they are called."""
+    row = model_row(plane, model)
+    return {"Containers": row[CONTAINERS], "Mode": execution_mode(row)}
 
 
 def _variant(plane: Plane, variant: Row) -> Row:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
 from typing import Any
+
+import psutil
 
 XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 ROLE = "arn:aws:iam::000000000000:role/local"
@@ -143,3 +146,14 @@ def attach(local: Any, sagemaker: Any, model: str, name: str = "c", copies: int 
     runtime = {"CopyCount": copies}
     sagemaker.create_inference_component(**component(model, name, RuntimeConfig=runtime))
     return local.until("inference-component", name, "InService", "Failed")
+
+
+def servers(local: Any) -> list[psutil.Process]:
+    """The model servers of this very local SageMaker: their environment names its port."""
+    found = []
+    for each in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            ours = each.environ().get("AWS_ENDPOINT_URL_SAGEMAKER") == local.url
+            if ours and any("containers" in word for word in each.cmdline()):
+                found.append(each)
+    return found

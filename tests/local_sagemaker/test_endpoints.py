@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
@@ -14,7 +13,16 @@ import psutil
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.local_sagemaker.hosting import ADDER, ask, create_config, create_model, deploy, variant
+from local_sagemaker.engine import serving
+from tests.local_sagemaker.hosting import (
+    ADDER,
+    ask,
+    create_config,
+    create_model,
+    deploy,
+    servers,
+    variant,
+)
 
 BROKEN = "raise RuntimeError('this model is broken')"
 
@@ -26,17 +34,6 @@ def runtime(local: Any) -> Any:
 
 def statuses(local: Any, name: str = "e") -> list[str]:
     return [status for _, status, _ in local.plane.store.story("endpoint", name)]
-
-
-def servers(local: Any) -> list[psutil.Process]:
-    """The model servers of this very local SageMaker: their environment names its port."""
-    found = []
-    for each in psutil.process_iter():
-        with contextlib.suppress(psutil.Error):
-            ours = each.environ().get("AWS_ENDPOINT_URL_SAGEMAKER") == local.url
-            if ours and any("containers" in word for word in each.cmdline()):
-                found.append(each)
-    return found
 
 
 def test_an_endpoint_comes_into_service_and_answers(
@@ -304,6 +301,44 @@ def test_a_model_server_that_dies_is_replaced(local: Any, sagemaker: Any, runtim
     assert fresh != victim
     log = (local.plane.config.home / "logs" / "endpoints" / "e-AllTraffic-1.log").read_text()
     assert "ended with exit code 137; replacement 1 is started" in log
+
+
+def test_a_variant_without_a_living_server_says_so_until_one_is_back(
+    local: Any, sagemaker: Any, runtime: Any, tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    slow = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.005)\n"
+    deploy(local, sagemaker, variant(create_model(local, sagemaker, "one", slow + ADDER)))
+
+    def answering() -> int:
+        (only,) = sagemaker.describe_endpoint(EndpointName="e")["ProductionVariants"]
+        return int(only["CurrentInstanceCount"])
+
+    gate.unlink()
+    (victim,) = servers(local)
+    os.kill(victim.pid, signal.SIGKILL)
+    local.until_true(lambda: answering() == 0)
+    with pytest.raises(runtime.exceptions.ServiceUnavailable, match="a new one is being started"):
+        ask(runtime)
+    gate.touch()
+    local.until_true(lambda: answering() == 1)
+    assert ask(runtime) == "one 3.0"
+
+
+def test_a_request_that_chose_its_model_just_before_an_update_is_answered_by_the_new_one(
+    local: Any, sagemaker: Any, runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(local, sagemaker)
+    way = serving._way
+    chosen = [way(local.plane, "e", {})]
+    create_config(sagemaker, "c2", variant(create_model(local, sagemaker, "two")))
+    sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="c2")
+    local.until("endpoint", "e", "InService")
+    local.until_true(lambda: len(servers(local)) == 1)
+    monkeypatch.setattr(serving, "_way", lambda *request: chosen.pop() if chosen else way(*request))
+    assert ask(runtime) == "two 3.0"
+    assert not chosen
 
 
 def _answer_of_the_replacement(runtime: Any) -> str:

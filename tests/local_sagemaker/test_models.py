@@ -1,4 +1,4 @@
-"""Models through boto3: one container, from an image or an approved model package."""
+"""Models through boto3: their containers, from images or approved model packages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.local_sagemaker.hosting import ROLE, XGBOOST, create_model
 PACKAGE = {"ModelPackageGroupName": "group"}
 
 
-def register(local: Any, sagemaker: Any, status: str) -> str:
+def register(local: Any, sagemaker: Any, status: str, count: int = 1) -> str:
     """A version of a package group; its ARN."""
     containers = [
         {
@@ -20,7 +20,7 @@ def register(local: Any, sagemaker: Any, status: str) -> str:
             "ModelDataUrl": "s3://b/model.tar.gz",
             "Environment": {"A": "1", "B": "1"},
         }
-    ]
+    ] * count
     sagemaker.create_model_package_group(ModelPackageGroupName="group")
     specification = {
         "Containers": containers,
@@ -102,6 +102,60 @@ def test_what_cannot_be_served_here_is_refused_by_name(
     assert refused.value.response["Error"]["Code"] == "ValidationException"
 
 
-def test_inference_pipelines_are_refused_by_name(sagemaker: Any) -> None:
-    with pytest.raises(ClientError, match="Containers"):
-        sagemaker.create_model(ModelName="m", Containers=[{"Image": XGBOOST}] * 2)
+def create_pipeline(sagemaker: Any, *containers: dict[str, Any], **more: Any) -> Any:
+    return sagemaker.create_model(
+        ModelName="m", Containers=list(containers), ExecutionRoleArn=ROLE, **more
+    )
+
+
+def test_an_inference_pipeline_is_described_as_it_was_created(sagemaker: Any) -> None:
+    containers = [{"Image": XGBOOST, "ContainerHostname": name} for name in ("first", "second")]
+    create_pipeline(sagemaker, *containers, InferenceExecutionConfig={"Mode": "Direct"})
+    found = sagemaker.describe_model(ModelName="m")
+    assert found["Containers"] == containers
+    assert found["InferenceExecutionConfig"] == {"Mode": "Direct"}
+    assert "PrimaryContainer" not in found
+
+
+def test_a_package_of_several_containers_becomes_a_pipeline(local: Any, sagemaker: Any) -> None:
+    arn = register(local, sagemaker, "Approved", count=2)
+    create_pipeline(sagemaker, {"ModelPackageName": arn})
+    runs = local.plane.store.get("model", "m")["LocalContainers"]
+    assert [each["Hostname"] for each in runs] == ["container-1", "container-2"]
+    assert [each["Environment"] for each in runs] == [{"A": "1", "B": "1"}] * 2
+    with pytest.raises(ClientError, match="cannot be one of several Containers"):
+        create_pipeline(sagemaker, {"ModelPackageName": arn}, {"Image": XGBOOST})
+    with pytest.raises(ClientError, match=r"Environment is not supported .* several containers"):
+        create_pipeline(sagemaker, {"ModelPackageName": arn, "Environment": {"A": "2"}})
+
+
+@pytest.mark.parametrize(
+    ("containers", "mode", "word"),
+    [
+        ([], None, "PrimaryContainer or Containers, one of them"),
+        ([{"Image": XGBOOST}] * 16, None, "length less than or equal to 15"),
+        ([{"Image": XGBOOST}, {}], None, r"Containers\[1\] needs Image or ModelPackageName"),
+        ([{"Image": XGBOOST}, {"Image": "mine:1"}], None, "not in the table of images"),
+        (
+            [{"Image": XGBOOST, "ContainerHostname": "a"}, {"Image": XGBOOST}],
+            None,
+            "for every container or for none",
+        ),
+        ([{"Image": XGBOOST, "ContainerHostname": "a"}] * 2, None, "must be unique"),
+        ([{"Image": XGBOOST}] * 2, "Direct", "Direct needs several Containers, each with its"),
+        ([{"Image": XGBOOST, "ContainerHostname": "a"}], "Direct", "needs several Containers"),
+        ([{"Image": XGBOOST, "Mode": "MultiModel"}] * 2, None, "Mode.*MultiModel"),
+    ],
+)
+def test_containers_that_make_no_model_are_refused(
+    sagemaker: Any, containers: list[dict[str, Any]], mode: str | None, word: str
+) -> None:
+    more = {"InferenceExecutionConfig": {"Mode": mode}} if mode else {}
+    with pytest.raises(ClientError, match=word) as refused:
+        create_pipeline(sagemaker, *containers, **more)
+    assert refused.value.response["Error"]["Code"] == "ValidationException"
+
+
+def test_a_model_has_a_primary_container_or_containers_but_not_both(sagemaker: Any) -> None:
+    with pytest.raises(ClientError, match="PrimaryContainer or Containers, one of them"):
+        create_pipeline(sagemaker, {"Image": XGBOOST}, PrimaryContainer={"Image": XGBOOST})

@@ -108,7 +108,7 @@ def test_every_object_below_the_prefix_gets_its_out(local: Any, sagemaker: Any, 
     found = sagemaker.describe_transform_job(TransformJobName="job")
     assert found["TransformStartTime"] <= found["TransformEndTime"]
     assert found["TransformInput"]["SplitType"] == "Line"
-    assert "LocalContainer" not in found
+    assert "LocalContainers" not in found
     story = [status for _, status, _ in local.plane.store.story("transform-job", "job")]
     assert story == ["InProgress", "Completed"]
 
