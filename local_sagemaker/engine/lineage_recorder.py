@@ -86,12 +86,12 @@ class Recorder:
             self._leave(kind, name, "" if kind in JOBS else state, row)  # a job's last tells all
 
     def _look_at_what_moves(self) -> None:
-        """A change is seen in the store a moment before it is published."""
+        """What has settled is in the store a moment before it is published."""
         with self._lock:
             moving = list(self._moving)
         for kind, name in moving:
             row = self._plane.store.get(kind, name)
-            if row is not None:
+            if row is not None and row[str(KINDS[kind].status)] not in MOVING:
                 self._leave_change(kind, name, row)
 
     def _leave(self, kind: str, name: str, state: str, row: Row) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from local_sagemaker import boot
+from local_sagemaker import boot, lifecycle
 from local_sagemaker.clock import FakeClock
 from tests.local_sagemaker import hosting, pipelining, test_transform_jobs
 from tests.local_sagemaker.test_lineage_entities import artifact, refused
@@ -233,6 +233,17 @@ def test_nothing_is_written_in_the_caller_s_time(restart: Callable[[], Any]) -> 
     register(sagemaker, "g")
     assert local.plane.store.rows("artifact") == []
     assert len(sagemaker.list_artifacts()["ArtifactSummaries"]) == 3
+
+
+def test_what_has_settled_is_recorded_before_it_is_told(restart: Callable[[], Any]) -> None:
+    local = restart()
+    job = {"TrainingJobName": "j", "TrainingJobArn": f"{HEAD}:training-job/j", "CreationTime": 1.0}
+    store = local.plane.store
+    store.insert("training-job", "j", {**job, "TrainingJobStatus": "InProgress"})
+    lifecycle.announce(local.plane, "training-job", "j")
+    ended = {"TrainingJobStatus": "Completed", "ModelArtifacts": {"S3ModelArtifacts": "s3://b/m"}}
+    store.edit("training-job", "j", lambda row: {**row, **ended})
+    assert artifact_of(local.client(), "s3://b/m")
 
 
 def test_what_a_killed_server_did_not_write_is_written_by_the_next(

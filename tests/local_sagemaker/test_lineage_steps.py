@@ -117,7 +117,13 @@ def test_a_second_run_uses_what_the_first_has_made(local: Any, sagemaker: Any) -
             f"ClientError: ResourceNotFound: Entity '{NOBODY}' does not exist",
         ),
         (
-            {"Associations": [joined(ref("model", "Artifact"), ref("model", "Artifact"))]},
+            {
+                "Actions": [ACTION],
+                "Associations": [
+                    PRODUCED,
+                    joined(ref("model", "Artifact"), ref("model", "Artifact")),
+                ],
+            },
             "cannot be associated with itself",
         ),
         ({"Actions": [{"ActionName": "x"}]}, "ClientError: ValidationException"),
