@@ -23,8 +23,7 @@ from typing import Any
 
 from local_sagemaker import images, overlays
 from local_sagemaker.config import client_environment
-from local_sagemaker.containers import archives
-from local_sagemaker.containers.archives import ArchiveError
+from local_sagemaker.containers.archives import ArchiveError, unpack
 from local_sagemaker.engine.routing import (
     LOOPBACK,
     Connections,
@@ -354,7 +353,7 @@ def _place_model(plane: Plane, uri: str | None, workspace: Path) -> None:
         raise InstanceError(
             f"ModelDataUrl {uri} does not exist; is the training output still there?"
         )
-    archives.unpack(artifact, model, plane.config.archive_limits)
+    unpack(artifact, model, plane.config.archive_limits)
     shutil.rmtree(fetched)
 
 
