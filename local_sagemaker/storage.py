@@ -13,7 +13,7 @@ import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,6 +137,13 @@ class Storage:
         with _Named(uri):
             answer = self.client.get_object(Bucket=place.bucket, Key=place.key)
             return str(answer["Body"].read().decode())
+
+    def chunks(self, place: Location) -> Iterator[bytes]:
+        """One object, piece by piece. Raises StorageError."""
+        with _Named(place.uri):
+            body = self.client.get_object(Bucket=place.bucket, Key=place.key)["Body"]
+            with contextlib.closing(body):
+                yield from body.iter_chunks(CHUNK_BYTES)
 
     def download(self, uri: str, directory: Path) -> int:
         """Everything below the URI into the directory; returns bytes. StorageError, OSError."""

@@ -33,6 +33,8 @@ SORT_KEYS = {
         "InputDataConfig.ContentType",
         "InputDataConfig.DataSource.S3DataSource.S3Uri",
         "InputDataConfig.DataSource.S3DataSource.S3DataDistributionType",
+        "InputDataConfig.DataSource.S3DataSource.AttributeNames",
+        "InputDataConfig.ShuffleConfig.Seed",
         "OutputDataConfig.S3OutputPath",
         "OutputDataConfig.CompressionType",
         "CheckpointConfig.S3Uri",
@@ -55,7 +57,6 @@ SORT_KEYS = {
         "RetryStrategy",
         "SessionChainingConfig",
         "AlgorithmSpecification.EnableSageMakerMetricsTimeSeries",
-        "InputDataConfig.ShuffleConfig",  # AWS acts on it for Pipe input and manifests alone
         "OutputDataConfig.KmsKeyId",
         "ResourceConfig.InstanceType",
         "ResourceConfig.VolumeSizeInGB",
@@ -63,14 +64,17 @@ SORT_KEYS = {
         "ResourceConfig.KeepAlivePeriodInSeconds",
     ),
     only={
-        "AlgorithmSpecification.TrainingInputMode": ("File", "FastFile"),
+        "AlgorithmSpecification.TrainingInputMode": ("File", "FastFile", "Pipe"),
         "EnableManagedSpotTraining": (False,),
         "InfraCheckConfig.EnableInfraCheck": (False,),
-        # Gzip goes with Pipe mode alone, at AWS too.
-        "InputDataConfig.CompressionType": ("None",),
-        "InputDataConfig.DataSource.S3DataSource.S3DataType": ("S3Prefix", "ManifestFile"),
-        "InputDataConfig.InputMode": ("File", "FastFile"),
-        "InputDataConfig.RecordWrapperType": ("None",),
+        "InputDataConfig.CompressionType": ("None", "Gzip"),
+        "InputDataConfig.DataSource.S3DataSource.S3DataType": (
+            "S3Prefix",
+            "ManifestFile",
+            "AugmentedManifestFile",
+        ),
+        "InputDataConfig.InputMode": ("File", "FastFile", "Pipe"),
+        "InputDataConfig.RecordWrapperType": ("None", "RecordIO"),
         "RemoteDebugConfig.EnableRemoteDebug": (False,),
     },
 )

@@ -20,11 +20,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from local_sagemaker.containers import model_http
+from local_sagemaker.containers import model_http, requirements_txt
 from local_sagemaker.containers.model_http import JSON, Answer, Headers
 
 # the toolkit hands these over as str, all others as bytes
 TEXT_TYPES = ("application/json", "text/csv")
+# Classes of sagemaker_containers and sagemaker_inference that a program may raise.
+UNSUPPORTED_FORMAT, TOOLKIT_ERROR = "UnsupportedFormatError", "BaseInferenceToolkitError"
 
 
 class SetupError(Exception):
@@ -72,6 +74,10 @@ def load_program(chosen: Settings) -> ModuleType:
             f"SAGEMAKER_PROGRAM: there is no {path}; model.tar.gz must hold it as "
             f"code/{chosen.program}"
         )
+    try:
+        requirements_txt.install(chosen.code_dir)
+    except requirements_txt.RequirementsError as problem:
+        raise SetupError(str(problem)) from problem
     sys.path.insert(0, str(chosen.code_dir))
     module = importlib.import_module(".".join(Path(chosen.program).with_suffix("").parts))
     _check_functions(module, chosen.program)
@@ -125,16 +131,39 @@ def transformer(module: ModuleType, model: Any) -> Callable[[Any, str, str], Any
     read = module.input_fn
     predict = getattr(module, "predict_fn", default_predict_fn)
     write = getattr(module, "output_fn", default_output_fn)
-    return lambda body, content_type, accept: write(
-        predict(read(body, content_type), model), accept
-    )
+
+    def go(body: Any, content_type: str, accept: str) -> Any:
+        prediction = predict(read(body, content_type), model)
+        try:
+            return write(prediction, accept)
+        except Exception as problem:
+            if _is(problem, UNSUPPORTED_FORMAT):
+                raise NotAcceptableError(str(problem)) from problem
+            raise
+
+    return go
+
+
+def _is(problem: Exception, name: str) -> bool:
+    """By name: which toolkit's class the program has raised does not matter."""
+    return any(each.__name__ == name for each in type(problem).__mro__)
+
+
+def _status(problem: Exception) -> int:
+    """As AWS's toolkits: a format is the caller's fault, and their own errors carry a status."""
+    if isinstance(problem, NotAcceptableError):
+        return 406
+    status = getattr(problem, "status_code", None)
+    if _is(problem, TOOLKIT_ERROR) and isinstance(status, int) and 400 <= status < 600:
+        return status
+    return 415 if _is(problem, UNSUPPORTED_FORMAT) else 500
 
 
 def answer(
     transform: Callable[[Any, str, str], Any], body: bytes, headers: Headers, default: str
 ) -> Answer:
-    """One invocation: status, content type, body. Whatever the user's code raises is a 500 with its
-    message.
+    """One invocation: status, content type, body. What the user's code raises is the status that
+    _status gives it, with its message.
     """
     content_type = headers.get("Content-Type") or JSON
     accept = headers.get("Accept") or default
@@ -143,11 +172,11 @@ def answer(
         given = body.decode() if content_type in TEXT_TYPES else body
         result = transform(given, content_type, accept)
         return (200, *_encoded(result, accept))
-    except NotAcceptableError as problem:
-        return 406, "text/plain", str(problem).encode()
     except Exception as problem:  # noqa: BLE001 - the edge: the user's code may raise anything
-        traceback.print_exc()
-        return 500, "text/plain", (str(problem) or type(problem).__name__).encode()
+        status = _status(problem)
+        if status == 500:
+            traceback.print_exc()
+        return status, "text/plain", (str(problem) or type(problem).__name__).encode()
 
 
 def _encoded(result: Any, accept: str) -> tuple[str, bytes]:

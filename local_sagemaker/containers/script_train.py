@@ -9,10 +9,8 @@ not meet ours.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import re
 import runpy
 import sys
 import traceback
@@ -122,27 +120,25 @@ def fetch(uri: str, archive: Path, code: Path) -> None:
         boto3.client("s3").download_file(bucket, key, str(archive))
     except (BotoCoreError, ClientError) as cause:
         raise SetupError(f"sagemaker_submit_directory {uri!r} cannot be read: {cause}") from cause
-    # Not imported: a module of that name may be the program's own.
-    archives = runpy.run_path(str(Path(__file__).with_name("archives.py")), run_name="archives")
+    archives = _beside("archives")
     try:
         archives["unpack"](archive, code, archives["limits"](os.environ))
     except archives["ArchiveError"] as cause:
         raise SetupError(f"sagemaker_submit_directory {uri!r}: {cause}") from cause
 
 
-def check_requirements(path: Path) -> None:
-    """Everything that requirements.txt names must be installed here. Raises SetupError."""
-    for line in path.read_text().splitlines():
-        name = re.split(r"[\s\[<>=!~;@#]", line.strip(), maxsplit=1)[0]
-        if not name:
-            continue
-        try:
-            importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError as cause:
-            raise SetupError(
-                f"requirements.txt asks for {line.strip()!r}, which is not installed here, and "
-                "script mode installs nothing; install it into the local SageMaker's environment"
-            ) from cause
+def install_requirements(code: Path) -> None:
+    """What the program's requirements.txt asks for. Raises SetupError."""
+    pip = _beside("requirements_txt")
+    try:
+        pip["install"](code)
+    except pip["RequirementsError"] as cause:
+        raise SetupError(str(cause)) from cause
+
+
+def _beside(name: str) -> dict[str, Any]:
+    """A module that lies beside this one; not imported: the program may have one of that name."""
+    return runpy.run_path(str(Path(__file__).with_name(f"{name}.py")), run_name=name)
 
 
 def prepare(root: Path, environ: Mapping[str, str]) -> tuple[Path, dict[str, str], list[str]]:
@@ -164,8 +160,7 @@ def prepare(root: Path, environ: Mapping[str, str]) -> tuple[Path, dict[str, str
         raise SetupError(
             f"sagemaker_program {program!r} is not in {submitted or code}; there is: {held or '-'}"
         )
-    if (code / "requirements.txt").is_file():
-        check_requirements(code / "requirements.txt")
+    install_requirements(code)
     own = {name: value for name, value in given.items() if name not in CONTROL}
     made = variables(root, program, own)
     return script, {**made, "SM_MODULE_DIR": submitted or str(code)}, arguments(own)

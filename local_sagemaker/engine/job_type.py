@@ -22,6 +22,16 @@ class JobFailure(Exception):  # noqa: N818 - it is what the FailureReason says, 
 
 
 @dataclass(frozen=True)
+class Pipe:
+    """How a channel is streamed (piping.py)."""
+
+    gzip: bool = False
+    recordio: bool = False  # every object becomes a record
+    seed: int | None = None  # ShuffleConfig
+    attributes: tuple[str, ...] = ()  # of an augmented manifest
+
+
+@dataclass(frozen=True)
 class Input:
     """Something in S3 that must lie in a directory of the workspace before the job starts."""
 
@@ -31,6 +41,7 @@ class Input:
     manifest: bool = False  # the URI is one object that lists the others
     sharded: bool = False  # ShardedByS3Key
     streamed: bool = False  # FastFile: files that cannot be written
+    pipe: Pipe | None = None  # not files, but named pipes
     optional: bool = False  # nothing there is no error: a checkpoint to come
 
 

@@ -25,6 +25,7 @@ from local_sagemaker import config, images, lifecycle, overlays
 from local_sagemaker.engine import (
     hosts,
     inputs,
+    piping,
     processing,
     shipping,
     training,
@@ -209,14 +210,17 @@ def _carry_out(
             _enter(plane, job, name, "Downloading")
             for host in cluster:
                 job.lay_out(plane, row, host.root, host.name)
-            inputs.download(plane, job.inputs(row), [host.root for host in cluster])
+            wanted, roots = job.inputs(row), [host.root for host in cluster]
+            inputs.download(plane, wanted, roots)
+            pipes = piping.Pipes(plane, wanted, roots, lambda: _kill(running))
         if running.stop.is_set():
             return Outcome(STOPPED), {}
         _enter(plane, job, name, "Training")
-        with _synced(plane, job, row, cluster) as syncs:
+        with _synced(plane, job, row, cluster) as syncs, pipes:
             outcome = _execute(plane, job, row, cluster, running)
         if _pool(plane).closing:
             return outcome, {}
+        pipes.check()
         return outcome, _deliver(plane, job, row, cluster, outcome, syncs)
     finally:
         for stream in streams:
@@ -323,6 +327,12 @@ def _start(plane: Plane, specs: list[ProcessSpec], running: Running) -> None:
             process.stop(0)
             process.wait()
         raise
+
+
+def _kill(running: Running) -> None:
+    with running.lock:
+        for process in running.processes:
+            process.stop(0)
 
 
 def base_environment(plane: Plane, instances: int = 1) -> dict[str, str]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local_sagemaker import images
+from local_sagemaker import images, overlays
 from local_sagemaker.config import client_environment
 from local_sagemaker.containers import archives
 from local_sagemaker.containers.archives import ArchiveError
@@ -153,7 +153,10 @@ def _start_process(plane: Plane, place: Place, container: Row) -> ModelServer:
     spec = ProcessSpec(
         name=place.name,
         command=image.serve_command(),
-        env=_environment(plane, container["Environment"], port),
+        env=overlays.environment(
+            plane.config.home, _environment(plane, container["Environment"], port)
+        ),
+        path=overlays.path(plane.config.home),
         workspace=workspace,
         log=path,
         cwd=image.serve_cwd,

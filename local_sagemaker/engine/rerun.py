@@ -60,9 +60,13 @@ def changed_inputs(plane: Plane, execution: Row, step: Step) -> list[str]:
 
 def lay_out(plane: Plane, job: JobType, row: Row, root: Path) -> None:
     """Make the workspace as the job found it: config files, empty outputs, inputs from S3."""
+    wanted = job.inputs(row)
+    piped = [each.name for each in wanted if each.pipe]
+    if piped:
+        raise RerunError(f"input '{piped[0]}' is a pipe, which is there only while the job runs")
     try:
         job.lay_out(plane, row, root, hosts.ALONE)
-        inputs.download(plane, job.inputs(row), [root])
+        inputs.download(plane, wanted, [root])
     except (StorageError, JobFailure) as cause:
         raise RerunError(f"an input cannot be had any more: {cause}") from cause
 

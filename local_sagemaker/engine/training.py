@@ -12,7 +12,7 @@ from pathlib import Path
 
 from local_sagemaker import images
 from local_sagemaker.engine import hosts, metrics, workspace
-from local_sagemaker.engine.job_type import FAILED, TIMED_OUT, Input, JobType, Outcome
+from local_sagemaker.engine.job_type import FAILED, TIMED_OUT, Input, JobType, Outcome, Pipe
 from local_sagemaker.errors import validation
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Row
@@ -43,7 +43,8 @@ def check(plane: Plane, request: Row) -> None:
     if "TrainingImage" not in request["AlgorithmSpecification"]:
         raise validation("AlgorithmSpecification.TrainingImage is required")
     image_uri = request["AlgorithmSpecification"]["TrainingImage"]
-    command(request, images.resolve(image_uri, plane.own_images))
+    image = images.resolve(image_uri, plane.own_images)
+    command(request, image)
     metrics.check(_definitions(request))
     if not f"{_checkpoints(request)}/".startswith("/opt/ml/") or ".." in _checkpoints(request):
         raise validation(
@@ -56,6 +57,34 @@ def check(plane: Plane, request: Row) -> None:
             raise validation(f"channel {channel['ChannelName']!r}: give DataSource.S3DataSource")
         if names.count(channel["ChannelName"]) > 1:
             raise validation(f"ChannelName {channel['ChannelName']!r} is given twice")
+        _check_pipe(request, channel, image)
+
+
+PIPE_ONLY = (
+    ("CompressionType", "Gzip"),
+    ("RecordWrapperType", "RecordIO"),
+    ("S3DataType", "AugmentedManifestFile"),
+)
+
+
+def _check_pipe(request: Row, channel: Row, image: images.Image) -> None:
+    """Which of a channel's members go with Pipe input alone, at AWS too."""
+    name, source = channel["ChannelName"], channel["DataSource"]["S3DataSource"]
+    mode, augmented = _mode(request, channel), source["S3DataType"] == "AugmentedManifestFile"
+    for member, value in PIPE_ONLY:
+        if {**channel, **source}.get(member) == value and mode != "Pipe":
+            raise validation(
+                f"channel {name!r}: {member} {value} needs InputMode Pipe; it is {mode}"
+            )
+    if augmented != bool(source.get("AttributeNames")):
+        raise validation(
+            f"channel {name!r}: AttributeNames go with S3DataType AugmentedManifestFile; give both"
+        )
+    if mode == "Pipe" and image.metrics and _runs_algorithm(request):
+        raise validation(
+            f"channel {name!r}: Pipe input is not supported by the algorithm of {image.name} here; "
+            "use File or FastFile"
+        )
 
 
 def inputs(row: Row) -> list[Input]:
@@ -75,6 +104,16 @@ def _input(row: Row, channel: Row) -> Input:
         manifest=source["S3DataType"] == "ManifestFile",
         sharded=source.get("S3DataDistributionType") == "ShardedByS3Key",
         streamed=_mode(row, channel) == "FastFile",
+        pipe=_pipe(channel) if _mode(row, channel) == "Pipe" else None,
+    )
+
+
+def _pipe(channel: Row) -> Pipe:
+    return Pipe(
+        gzip=channel.get("CompressionType") == "Gzip",
+        recordio=channel.get("RecordWrapperType") == "RecordIO",
+        seed=channel.get("ShuffleConfig", {}).get("Seed"),
+        attributes=tuple(channel["DataSource"]["S3DataSource"].get("AttributeNames", ())),
     )
 
 
@@ -116,12 +155,18 @@ def algorithm_metrics(plane: Plane, request: Row) -> Row:
     """
     algorithm = request["AlgorithmSpecification"]
     image = images.resolve(algorithm["TrainingImage"], plane.own_images)
-    if algorithm.get("ContainerEntrypoint") or _is_script_mode(request) or not image.metrics:
+    if not _runs_algorithm(request) or not image.metrics:
         return {}
     names = {each["Name"] for each in _definitions(request)}
     own = [each for each in image.metric_definitions() if each["Name"] not in names]
     definitions = [*_definitions(request), *own]
     return {"AlgorithmSpecification": {**algorithm, "MetricDefinitions": definitions}}
+
+
+def _runs_algorithm(row: Row) -> bool:
+    """The image's own, not a program of the user's."""
+    entry = row["AlgorithmSpecification"].get("ContainerEntrypoint")
+    return not entry and not _is_script_mode(row)
 
 
 def _is_script_mode(row: Row) -> bool:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from local_sagemaker.clock import FakeClock
 from local_sagemaker.engine.syncing import INTERVAL_SECONDS
@@ -103,13 +102,6 @@ def test_an_object_of_a_manifest_that_is_not_there_is_named(local: Any, sagemake
     source_of(wanted).update(S3DataType="ManifestFile", S3Uri=local.put("m", manifest))
     sagemaker.create_training_job(**wanted)
     assert f"s3://{local.bucket}/gone.csv" in local.until("training-job", "job")["FailureReason"]
-
-
-def test_pipe_input_is_refused_by_name(local: Any, sagemaker: Any) -> None:
-    wanted = training.request(local, "true")
-    wanted["InputDataConfig"][0]["InputMode"] = "Pipe"
-    with pytest.raises(ClientError, match="InputMode = 'Pipe' is not supported"):
-        sagemaker.create_training_job(**wanted)
 
 
 def checkpointing(local: Any, script: str, name: str = "job", **more: str) -> dict[str, Any]:

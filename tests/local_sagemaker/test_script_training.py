@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import tarfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from tests.local_sagemaker.training import (
     rows,
     source_dir,
 )
+from tests.local_sagemaker.wheels import a_wheel, wheel_name
 
 PROGRAM = """
 import json, os, sys
@@ -105,14 +108,38 @@ def test_an_archive_that_leads_outside_is_refused(local: Any) -> None:
     assert "is not a safe tar.gz" in job["FailureReason"]
 
 
-def test_requirements_that_are_not_installed_are_named(local: Any) -> None:
-    files = {"train.py": "", "requirements.txt": "numpy>=1\n# a comment\nno-such-library==1\n"}
-    job = run(
-        local,
-        XGBOOST,
-        {"sagemaker_program": "train.py", "sagemaker_submit_directory": source_dir(local, files)},
-    )
-    assert "requirements.txt asks for 'no-such-library==1'" in job["FailureReason"]
+WANTS = """
+import os, tinytool
+open(os.path.join(os.environ["SM_MODEL_DIR"], "found"), "w").write(tinytool.__file__)
+"""
+
+
+def with_requirements(local: Any, asked: str) -> dict[str, str]:
+    """The hyperparameters of a program that needs tinytool."""
+    uri = source_dir(local, {"train.py": WANTS, "requirements.txt": f"--no-index\n{asked}\n"})
+    return {"sagemaker_program": "train.py", "sagemaker_submit_directory": uri}
+
+
+def test_requirements_are_installed_into_an_overlay_that_the_next_job_finds(
+    local: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels" / wheel_name("tinytool")).write_bytes(a_wheel("tinytool"))
+    wanted = with_requirements(local, f"--find-links {tmp_path}/wheels\ntinytool")
+    for name in ("first", "second"):
+        local.client().create_training_job(**request(local, wanted, TrainingJobName=name))
+        job = local.until("training-job", name)
+        assert job["TrainingJobStatus"] == "Completed", job.get("FailureReason")
+        assert artifact(local, name)["found"].startswith(b"/opt/ml/tmp/site/")
+    assert "installed already" in log_of(local, "second")
+    assert importlib.util.find_spec("tinytool") is None
+
+
+def test_requirements_that_cannot_be_had_are_named(local: Any) -> None:
+    job = run(local, XGBOOST, with_requirements(local, "numpy>=1\nno-such-library==1"))
+    assert job["TrainingJobStatus"] == "Failed"
+    assert "requirements.txt cannot be installed: ERROR" in job["FailureReason"]
+    assert "no-such-library==1" in job["FailureReason"]
 
 
 def test_an_archive_that_is_cut_short_is_refused(local: Any) -> None:

@@ -176,6 +176,44 @@ def test_what_the_program_raises_is_a_500_with_its_message() -> None:
     assert answered(program(transform_fn=lambda *_: 3), b"")[0] == 500
 
 
+class UnsupportedFormatError(Exception):
+    """As sagemaker_containers and sagemaker_inference call theirs."""
+
+
+class BaseInferenceToolkitError(Exception):
+    status_code = 507
+
+
+class OutOfRoomError(BaseInferenceToolkitError):
+    """A program's own, of the toolkit's family."""
+
+
+class AlienError(Exception):
+    status_code = 418
+
+
+def raising(problem: Exception) -> Any:
+    def broken(*_: Any) -> Any:
+        raise problem
+
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("functions", "status"),
+    [
+        ({"input_fn": raising(UnsupportedFormatError("no image/png here"))}, 415),
+        ({"predict_fn": raising(UnsupportedFormatError("no image/png here"))}, 415),
+        ({"output_fn": raising(UnsupportedFormatError("no image/png here"))}, 406),
+        ({"input_fn": raising(OutOfRoomError("no image/png here"))}, 507),
+        ({"input_fn": raising(AlienError("no image/png here"))}, 500),
+        ({"output_fn": raising(ValueError("no image/png here"))}, 500),
+    ],
+)
+def test_what_a_toolkits_errors_mean_is_the_status(functions: Any, status: int) -> None:
+    assert answered(parts(**functions), b"1") == (status, "text/plain", b"no image/png here")
+
+
 @pytest.mark.parametrize(
     ("code", "word"),
     [
