@@ -8,5 +8,5 @@ from pathlib import Path
 from bench import chaos
 
 
-def test_four_kills_at_random_moments_leave_no_lie(tmp_path: Path) -> None:
-    assert chaos.rounds(tmp_path / "home", 4, random.Random(7)) == []
+def test_two_kills_at_random_moments_leave_no_lie(tmp_path: Path) -> None:
+    assert chaos.rounds(tmp_path / "home", 2, random.Random(7)) == []

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 
 from local_sagemaker import isolation, launcher, takeover
@@ -235,6 +238,61 @@ def _gone(pid: int) -> None:
     assert (
         not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]
     )
+
+
+@pytest.fixture
+def spare(processes: Processes) -> psutil.Process:
+    """The process that waits for the next program."""
+    if "process id namespace" not in processes.isolation:
+        pytest.skip("there is none without process id namespaces")
+    return _spare_of(processes)
+
+
+def _spare_of(processes: Processes) -> psutil.Process:
+    launcher_pid = processes._link("pre-imported")._launcher.pid
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        children = psutil.Process(launcher_pid).children()
+        waiting = [each for each in children if each.status() == psutil.STATUS_SLEEPING]
+        spares = [each for each in waiting if not each.children()]  # the nursery has guards
+        if spares:
+            return spares[0]
+        assert time.monotonic() < deadline, "no process was forked for the next program"
+        threading.Event().wait(0.01)
+
+
+def test_a_program_begins_in_the_process_that_was_forked_before(
+    processes: Processes, spare: psutil.Process, tmp_path: Path
+) -> None:
+    (tmp_path / "job.py").write_text(FORKED)
+    spec = ProcessSpec("t", ["python3", "job.py"], {}, tmp_path, tmp_path / "log")
+    process = processes.start(spec)
+    assert process.pid == spare.pid
+    assert process.wait(PATIENCE) == 0
+    assert _spare_of(processes).pid != spare.pid
+
+
+def test_a_program_begins_though_the_process_kept_for_it_has_died(
+    ran: Ran, spare: psutil.Process
+) -> None:
+    spare.kill()
+    while spare.is_running() and spare.status() != psutil.STATUS_ZOMBIE:
+        threading.Event().wait(0.01)
+    assert ran("print('on')") == (0, "on\n")
+
+
+def test_no_process_waits_any_more_after_the_end(tmp_path: Path) -> None:
+    made = Processes(Config(home=tmp_path))
+    made.wait_until_preimported(PATIENCE)
+    if "process id namespace" not in made.isolation:
+        made.close()
+        pytest.skip("there is none without process id namespaces")
+    (tmp_path / "job.py").write_text("")
+    spec = ProcessSpec("t", ["python3", "job.py"], {}, tmp_path, tmp_path / "log")
+    made.start(spec).wait(PATIENCE)
+    waits = _spare_of(made)
+    made.close()
+    _gone(waits.pid)
 
 
 def test_only_python_commands_are_taken_over() -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_sagemaker import lifecycle, paging
+from local_sagemaker import boot, lifecycle, paging
 from local_sagemaker.clock import FakeClock
 from local_sagemaker.errors import ApiError
 from local_sagemaker.events import Bus, Change
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Duplicate, Missing, Store
 from local_sagemaker.store_schema import OtherVersion
+from tests.local_sagemaker.conftest import free_port
 
 KEYS = {"CreationTime": "CreationTime", "Name": "TrainingJobName"}
 
@@ -295,3 +299,21 @@ def test_a_state_of_a_newer_version_is_refused(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(OtherVersion, match=r"version 99.*local_sagemaker reset"):
         Store(tmp_path / "s")
+
+
+def test_up_says_what_to_do_with_a_home_of_a_newer_version(tmp_path: Path) -> None:
+    Store(tmp_path / boot.STATE).close()
+    with contextlib.closing(sqlite3.connect(tmp_path / boot.STATE)) as db, db:
+        db.execute("PRAGMA user_version = 99")
+    command = [sys.executable, "-m", "local_sagemaker", "up", "--s3-endpoint", "http://127.0.0.1:9"]
+    environment = {**os.environ, "LOCAL_SAGEMAKER_HOME": str(tmp_path)}
+    done = subprocess.run(
+        [*command, "--port", str(free_port())],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "written by a newer local SageMaker" in done.stderr
+    assert "python -m local_sagemaker reset" in done.stderr

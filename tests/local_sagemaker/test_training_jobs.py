@@ -254,6 +254,21 @@ def test_inputs_are_removed_and_the_log_is_kept(local: Any, sagemaker: Any) -> N
     assert left.stat().st_mode & 0o777 == 0o700
 
 
+def test_what_a_killed_server_had_not_cleared_is_cleared_at_the_next_start(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
+    first = start(tmp_path / "home")
+    first.client().create_training_job(**request(first, "true"))
+    first.until("training-job", "job")
+    boot.shut_down(first.plane)
+    left = tmp_path / "home/jobs/training-job/job"
+    (left / "input/data").mkdir(
+        parents=True
+    )  # as if it had been killed between status and clearing
+    start(tmp_path / "home")
+    assert sorted(each.name for each in left.iterdir()) == ["output"]
+
+
 def test_jobs_run_in_parallel_up_to_the_slots(local: Any, sagemaker: Any) -> None:
     """Each of two jobs waits for the other's file: one after the other they would never end."""
     places = [local.plane.config.home / "jobs/training-job" / n / "output" for n in "ab"]
