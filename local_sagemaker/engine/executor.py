@@ -19,20 +19,18 @@ from local_sagemaker.engine import (
     iterations,
     pipeline_rows,
     retries,
-    selection,
     steps,
     verdict,
 )
 from local_sagemaker.engine.conditions import ConditionError
 from local_sagemaker.engine.definition import Step
+from local_sagemaker.engine.execution import Execution
 from local_sagemaker.engine.expressions import ExpressionError, as_text, evaluate
-from local_sagemaker.engine.scope import Values
 from local_sagemaker.errors import ApiError
 from local_sagemaker.events import Change
 from local_sagemaker.lifecycle import transition
 from local_sagemaker.plane import Plane
 from local_sagemaker.storage import StorageError
-from local_sagemaker.store import Missing, Row
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +38,11 @@ log = logging.getLogger(__name__)
 SAFETY_SECONDS = 60.0
 
 
-class Executor:
-    """One execution in progress; lives in one thread, which alone writes the row's `Steps`."""
+class Executor(Execution):
+    """One execution in progress."""
 
     def __init__(self, plane: Plane, arn: str) -> None:
-        self._plane = plane
-        self._row = pipeline_rows.find_execution(plane, arn)
-        self._plan()
+        super().__init__(plane, arn)
         self._wake = threading.Event()
         self._closing = False
         self._watched: set[tuple[str, str]] = {(pipeline_rows.EXECUTION, arn)}
@@ -55,14 +51,6 @@ class Executor:
                 self._watch(step, self._result(step)["Resource"])
         self._to_keep: list[Step] = []
         self._asked_to_stop: set[str] = set()
-
-    def _plan(self) -> None:
-        """Read the definition, anew when items of a ForEach have become known."""
-        self._definition = pipeline_rows.definition(self._plane, self._row)
-        self._graph = graph.dependencies(self._definition)
-        self._order = graph.order(self._graph)
-        self._chosen = selection.chosen(self._row, self._definition)
-        self._values = Values(self._plane, self._definition)
 
     def close(self) -> None:
         """From any thread: let `run` end soon; recovery goes on from there."""
@@ -96,49 +84,6 @@ class Executor:
         self._keep_results()
         return self._settle()
 
-    # What the row says
-
-    @property
-    def _arn(self) -> str:
-        return str(self._row["PipelineExecutionArn"])
-
-    @property
-    def _stopping(self) -> bool:
-        return bool(self._row["PipelineExecutionStatus"] == "Stopping")
-
-    @property
-    def _statuses(self) -> dict[str, str]:
-        return {name: result["StepStatus"] for name, result in self._row["Steps"].items()}
-
-    def _result(self, step: Step) -> dict[str, Any]:
-        return pipeline_rows.step_result(self._row, step.name)
-
-    def _active(self) -> list[Step]:
-        return [
-            self._definition.steps[name]
-            for name, result in self._row["Steps"].items()
-            if result["StepStatus"] in graph.ACTIVE
-        ]
-
-    def _record(self, step: Step, **members: Any) -> None:
-        """Write members of one step's result; None removes one."""
-
-        def change(result: Row) -> Row:
-            changed = {**result, **members}
-            return {key: value for key, value in changed.items() if value is not None}
-
-        head, result = self._plane.store.edit_part(
-            pipeline_rows.EXECUTION, self._arn, step.name, change
-        )
-        self._row = {**head, "Steps": {**self._row["Steps"], step.name: result}}
-
-    def _refresh(self) -> None:
-        """What others may have changed of the row: all but `Steps`."""
-        head = self._plane.store.head(pipeline_rows.EXECUTION, self._arn)
-        if head is None:
-            raise Missing(f"the execution {self._arn} was deleted while it ran")
-        self._row = {**head, "Steps": self._row["Steps"]}
-
     # Waiting
 
     def _watch(self, step: Step, name: str) -> None:
@@ -167,21 +112,6 @@ class Executor:
             if self._result(self._definition.steps[name])["StepStatus"] in graph.UNSUCCESSFUL:
                 break  # fewer may start now
         return begun
-
-    def _ready(self) -> list[str]:
-        """What may start now, but for limits on how many."""
-        if self._stopping:
-            return []
-        results, statuses = self._row["Steps"], self._statuses
-        outcomes = {name: r["Outcome"] for name, r in results.items() if "Outcome" in r}
-        ready = graph.ready(self._definition, self._graph, self._order, statuses, outcomes)
-        allowed = graph.going_on(self._definition, self._graph, self._order, statuses, self._chosen)
-        return [name for name in ready if name in allowed]
-
-    def _limit(self) -> float:
-        config = self._row.get("ParallelismConfiguration") or {}
-        limit: float = config.get("MaxParallelExecutionSteps", float("inf"))
-        return limit
 
     def _begin_due(self) -> None:
         now = self._plane.clock.now()
