@@ -369,6 +369,18 @@ def refuse(*_: Any) -> Any:
     raise ConnectionRefusedError("nobody there")
 
 
+def test_an_event_that_cannot_be_made_or_is_too_large_holds_up_no_other(
+    local: Local, sagemaker: Any, rule: Rule, group: str
+) -> None:
+    inbox = rule(of_type("SageMaker Model Package State Change", ModelPackageGroupName=["churn"]))
+    local.plane.store.insert("endpoint", "odd", {"EndpointArn": "arn", "EndpointStatus": None})
+    large = {"EndpointName": "large", "EndpointArn": "arn:2", "EndpointStatus": "Failed"}
+    local.plane.store.insert("endpoint", "large", {**large, "FailureReason": "x" * 260_000})
+    register(sagemaker, group)
+    inbox.first()
+    assert forwarding.of(local.plane).lost == 2
+
+
 def test_nothing_is_told_of_what_was_not_done(
     local: Local, sagemaker: Any, rule: Rule, group: str
 ) -> None:
