@@ -19,7 +19,7 @@ from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
 from local_sagemaker import operations
-from local_sagemaker.engine import pipeline_versions
+from local_sagemaker.engine import lineage, pipeline_versions
 from local_sagemaker.store import KINDS, Kind
 from tests.local_sagemaker.conftest import Local
 
@@ -77,7 +77,7 @@ def new_rows(kind: Kind, statuses: list[str], **more: Any) -> list[Row]:
     return [
         {
             kind.name: name,
-            kind.arn: f"{ARN}:thing/{name.lower()}",
+            kind.arn: f"{ARN}:{kind.arn.removesuffix('Arn').lower()}/{name.lower()}",
             **({kind.status: statuses[index % len(statuses)]} if kind.status else {}),
             "CreationTime": BEGIN + index * GAP,
             "LastModifiedTime": BEGIN + (len(NAMES) - 1 - index) * GAP,
@@ -95,14 +95,24 @@ def of_kind(local: Local, operation: str) -> World:
     if "StatusEquals" in members(operation):
         statuses = members(operation)["StatusEquals"].enum
     rows = new_rows(kind, statuses, **MORE.get(operation, {}))
-    for row in rows:
+    for row in local.plane.store.rows(name):  # what is there from the start
+        local.plane.store.delete(name, row[kind.name])
+    for index, row in enumerate(rows):
+        row |= {member: each[index % len(each)] for member, each in VARIED.get(name, {}).items()}
         local.plane.store.insert(name, row[kind.name], row)
+    for parent, more in PARENTS.items():
+        if not local.plane.store.rows(parent):
+            row = {KINDS[parent].name: more, KINDS[parent].arn: f"{ARN}:{parent}/{more}"}
+            local.plane.store.insert(
+                parent, more, {**row, "Trials": ["alpha"], "ExperimentName": "one"}
+            )
     return World(local.client(), operation, rows, kind)
 
 
 def kind_of(operation: str) -> str:
     words = re.findall(r"[A-Z][a-z]*", operation.removeprefix("List"))
-    return "-".join(words).lower().removesuffix("s")
+    kind = "-".join(words).lower().removesuffix("s")
+    return f"experiment-{kind}" if kind.startswith("trial") else kind
 
 
 # Members without which a row of the kind cannot be listed.
@@ -110,9 +120,30 @@ TUNING = {
     "Strategy": "Random",
     "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
     "ResourceLimits": {"MaxParallelTrainingJobs": 1},
+    "ParameterRanges": {},
 }
 MORE: dict[str, Row] = {
-    "ListHyperParameterTuningJobs": {"Trials": [], "HyperParameterTuningJobConfig": TUNING},
+    "ListHyperParameterTuningJobs": {
+        "Trials": [],
+        "HyperParameterTuningJobConfig": TUNING,
+        "TrainingJobDefinition": {},
+    },
+    "ListTrialComponents": {"Metrics": []},
+}
+SOURCES = [{"SourceUri": f"s3://b/{each}", "SourceArn": f"{ARN}:job/{each}"} for each in "xyz"]
+# Kind -> members whose values take turns.
+VARIED: dict[str, dict[str, list[Any]]] = {
+    "action": {"Source": SOURCES, "ActionType": ["Deploy", "Approve"]},
+    "artifact": {"Source": SOURCES, "ArtifactType": ["Model", "DataSet"]},
+    "context": {"Source": SOURCES, "ContextType": ["Endpoint", "Group"]},
+    "inference-component": {"EndpointName": ["one", "two"], "VariantName": ["a", "b", "c"]},
+    "experiment-trial": {"ExperimentName": ["one", "two"]},
+    "experiment-trial-component": {"Source": SOURCES, "Trials": [["first"], []]},
+}
+PARENTS = {
+    "experiment": "one",
+    "experiment-trial": "first",
+    "experiment-trial-component": "part",
 }
 
 
@@ -138,7 +169,7 @@ def executions(local: Local, operation: str) -> World:
     rows = new_rows(KINDS["pipeline-execution"], ["Executing", "Succeeded"])
     for index, row in enumerate(rows):
         row["PipelineExecutionArn"] = f"{ARN}:pipeline/p/execution/{NAMES[index].lower()}"
-        row |= {"PipelineArn": f"{ARN}:pipeline/p", "PipelineVersionId": 1 + index % 2}
+        row |= {"PipelineArn": f"{ARN}:pipeline/p", "PipelineVersionId": 1 + index % 2, "Steps": {}}
         local.plane.store.insert("pipeline-execution", row["PipelineExecutionArn"], row)
     kind = KINDS["pipeline-execution"]
     return World(local.client(), operation, rows, kind, {"PipelineName": "p"})
@@ -214,6 +245,7 @@ def trials(local: Local, operation: str) -> World:
         "HyperParameterTuningJobName": "tune",
         "HyperParameterTuningJobArn": f"{ARN}:tuning/tune",
         "HyperParameterTuningJobConfig": TUNING,
+        "TrainingJobDefinition": {},
         "Trials": [{"TrainingJobName": name, "TunedHyperParameters": {}} for name in NAMES],
     }
     local.plane.store.insert("hyper-parameter-tuning-job", "tune", job)
@@ -221,7 +253,30 @@ def trials(local: Local, operation: str) -> World:
     return World(local.client(), operation, rows, kind, request, "TrainingJobName")
 
 
+def associations(local: Local, operation: str) -> World:
+    """Five artifacts, each a source of the next."""
+    vertices = of_kind(local, "ListArtifacts").rows
+    rows = [
+        {
+            "SourceArn": one["ArtifactArn"],
+            "SourceType": one["ArtifactType"],
+            "DestinationArn": other["ArtifactArn"],
+            "DestinationType": other["ArtifactType"],
+            "AssociationType": ("Produced", "DerivedFrom")[index % 2],
+            "CreationTime": BEGIN + index * GAP,
+        }
+        for index, (one, other) in enumerate(
+            zip(vertices, vertices[1:] + vertices[:1], strict=True)
+        )
+    ]
+    for row in rows:
+        name = lineage.key(row["SourceArn"], row["DestinationArn"])
+        local.plane.store.insert(lineage.ASSOCIATION, name, row)
+    return World(local.client(), operation, rows, Kind("", ""), identity="SourceArn")
+
+
 WORLDS: dict[str, Callable[[Local, str], World]] = {
+    "ListAssociations": associations,
     "ListModelPackages": versions_of_packages,
     "ListPipelineExecutionSteps": inside_an_execution,
     "ListPipelineExecutions": executions,
@@ -324,7 +379,39 @@ def prefix(world: World) -> None:
     world.filters("PipelineNamePrefix", "al", lambda row: row["PipelineName"] == "alpha")
 
 
+def equals(member: str, name: str, value: Any) -> Check:
+    """The member filters by what the resources have at this name; dotted below another."""
+
+    def has(row: Row) -> bool:
+        found: Any = row
+        for part in name.split("."):
+            found = found.get(part, {})
+        return bool(value in found if isinstance(found, list) else value == found)
+
+    return lambda world: world.filters(member, value, has)
+
+
 CHECKS: dict[str, Check] = {
+    "ActionType": equals("ActionType", "ActionType", "Approve"),
+    "ArtifactType": equals("ArtifactType", "ArtifactType", "DataSet"),
+    "AssociationType": equals("AssociationType", "AssociationType", "Produced"),
+    "ContextType": equals("ContextType", "ContextType", "Group"),
+    "DestinationArn": equals("DestinationArn", "DestinationArn", f"{ARN}:artifact/alpha"),
+    "DestinationType": equals("DestinationType", "DestinationType", "DataSet"),
+    "EndpointNameEquals": equals("EndpointNameEquals", "EndpointName", "two"),
+    "ListTrials.ExperimentName": equals("ExperimentName", "ExperimentName", "one"),
+    "ListTrials.TrialComponentName": lambda world: world.filters(
+        "TrialComponentName", "part", lambda row: row["TrialName"] == "alpha"
+    ),
+    "ListTrialComponents.ExperimentName": lambda world: world.filters(
+        "ExperimentName", "one", lambda row: "first" in row["Trials"]
+    ),
+    "ListTrialComponents.SourceArn": equals("SourceArn", "Source.SourceArn", f"{ARN}:job/y"),
+    "SourceArn": equals("SourceArn", "SourceArn", f"{ARN}:artifact/alpha"),
+    "SourceType": equals("SourceType", "SourceType", "DataSet"),
+    "SourceUri": equals("SourceUri", "Source.SourceUri", "s3://b/y"),
+    "TrialName": equals("TrialName", "Trials", "first"),
+    "VariantNameEquals": equals("VariantNameEquals", "VariantName", "b"),
     "CreationTimeAfter": after("CreationTime", "CreationTimeAfter"),
     "CreationTimeBefore": before("CreationTime", "CreationTimeBefore"),
     "CreatedAfter": after("CreationTime", "CreatedAfter"),
