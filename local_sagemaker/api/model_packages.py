@@ -90,8 +90,12 @@ def list_model_packages(plane: Plane, request: dict[str, Any]) -> dict[str, Any]
             and (approval is None or row.get("ModelApprovalStatus") == approval)
         )
 
-    found = [{**row, LISTED_NAME: registry.key(row)} for row in plane.store.rows(KIND, matches)]
-    rows, token = paging.page(list(enumerate(found)), request, PAGES)
+    found = [
+        (number, {**row, LISTED_NAME: registry.key(row)})
+        for number, row in plane.store.numbered(KIND)
+        if matches(row)
+    ]
+    rows, token = paging.page(found, request, PAGES)
     return {"ModelPackageSummaryList": rows, "NextToken": token}
 
 

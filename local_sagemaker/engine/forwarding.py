@@ -125,10 +125,8 @@ class Forwarder:
         batch: list[Entry] = []
         size = last = 0
         for number, note in notes:
-            entry = notice_shapes.entry(self._plane, note)
-            cost = sum(
-                len(text) for text in (entry["Detail"], entry["DetailType"], entry["Source"])
-            )
+            entry = self._entry(note)
+            cost = len(entry["Detail"]) if entry else 0
             if batch and (size + cost > BATCH_BYTES or len(batch) == BATCH_ENTRIES):
                 yield last, batch
                 batch, size = [], 0

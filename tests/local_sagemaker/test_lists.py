@@ -2,234 +2,39 @@
 name. And the waiters of botocore end as they should.
 
 Both go over what is registered and what botocore's models say, so that a new operation is tested
-as it comes. Where the request needs more than its own kind of resource, WORLDS says what.
+as it comes; listing.py has what they are asked about.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError, WaiterError
 from botocore.loaders import Loader
-from botocore.model import ServiceModel
 
 from local_sagemaker import operations
-from local_sagemaker.engine import pipeline_versions
-from local_sagemaker.store import KINDS, Kind
+from local_sagemaker.store import KINDS
 from tests.local_sagemaker.conftest import Local
+from tests.local_sagemaker.listing import (
+    ARN,
+    BETWEEN,
+    PAGES,
+    WORLDS,
+    Row,
+    World,
+    kind_of,
+    members,
+    new_rows,
+    of_kind,
+)
 
-MODEL = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
-PAGES = Loader().load_service_model("sagemaker", "paginators-1")["pagination"]
 WAITERS = Loader().load_service_model("sagemaker", "waiters-2")["waiters"]
 LISTS = sorted(name for name in operations.OPERATIONS if name.startswith("List"))
-NAMES = ("delta", "alpha", "Echo", "bravo", "charlie")
-MOST = 100
-BEGIN, GAP = 1_700_000_000.0, 60.0
-BETWEEN = BEGIN + 1.5 * GAP
-ARN = "arn:aws:sagemaker:us-east-1:000000000000"
 
-Row = dict[str, Any]
-Check = Callable[["World"], None]
-
-
-@dataclass
-class World:
-    """What a List operation is asked about: its resources, oldest first, and what must be asked."""
-
-    client: Any
-    operation: str
-    rows: list[Row]
-    kind: Kind
-    request: Row = field(default_factory=dict)
-    identity: str = ""
-
-    def answer(self, **request: Any) -> Any:
-        call = getattr(self.client, xform_name(self.operation))
-        return call(**{**self.request, **request})
-
-    def listed(self, **request: Any) -> list[Any]:
-        """Which there are in the answer, in its order."""
-        size = {"MaxResults": MOST} if "MaxResults" in members(self.operation) else {}
-        found = self.answer(**{**size, **request})[PAGES[self.operation]["result_key"]]
-        return [each[self.identity or self.kind.arn] for each in found]
-
-    def meant(self, true: Callable[[Row], bool]) -> set[Any]:
-        return {row[self.identity or self.kind.arn] for row in self.rows if true(row)}
-
-    def filters(self, member: str, value: Any, true: Callable[[Row], bool]) -> None:
-        wanted = self.meant(true)
-        assert 0 < len(wanted) < len(self.rows), "the test would show nothing"
-        assert set(self.listed(**{member: value})) == wanted
-
-
-def members(operation: str) -> dict[str, Any]:
-    shape = MODEL.operation_model(operation).input_shape
-    return dict(shape.members) if shape else {}
-
-
-def new_rows(kind: Kind, statuses: list[str], **more: Any) -> list[Row]:
-    """Five resources whose names, times and statuses are in different orders."""
-    return [
-        {
-            kind.name: name,
-            kind.arn: f"{ARN}:thing/{name.lower()}",
-            **({kind.status: statuses[index % len(statuses)]} if kind.status else {}),
-            "CreationTime": BEGIN + index * GAP,
-            "LastModifiedTime": BEGIN + (len(NAMES) - 1 - index) * GAP,
-            **more,
-        }
-        for index, name in enumerate(NAMES)
-    ]
-
-
-def of_kind(local: Local, operation: str) -> World:
-    """ListModels: five models, all that DescribeModel knows of being their names and times."""
-    name = kind_of(operation)
-    kind = KINDS[name]
-    statuses = ["InProgress", "Completed", "Failed"]
-    if "StatusEquals" in members(operation):
-        statuses = members(operation)["StatusEquals"].enum
-    rows = new_rows(kind, statuses, **MORE.get(operation, {}))
-    for row in rows:
-        local.plane.store.insert(name, row[kind.name], row)
-    return World(local.client(), operation, rows, kind)
-
-
-def kind_of(operation: str) -> str:
-    words = re.findall(r"[A-Z][a-z]*", operation.removeprefix("List"))
-    return "-".join(words).lower().removesuffix("s")
-
-
-# Members without which a row of the kind cannot be listed.
-TUNING = {
-    "Strategy": "Random",
-    "HyperParameterTuningJobObjective": {"Type": "Minimize", "MetricName": "loss"},
-    "ResourceLimits": {"MaxParallelTrainingJobs": 1},
-}
-MORE: dict[str, Row] = {
-    "ListHyperParameterTuningJobs": {"Trials": [], "HyperParameterTuningJobConfig": TUNING},
-}
-
-
-def versions_of_packages(local: Local, operation: str) -> World:
-    kind = KINDS["model-package"]
-    group = {"ModelPackageGroupName": "churn", "ModelPackageGroupArn": f"{ARN}:group/churn"}
-    local.plane.store.insert("model-package-group", "churn", group)
-    statuses = ["Approved", "Rejected", "PendingManualApproval"]
-    rows = new_rows(kind, ["Completed"])
-    for index, row in enumerate(rows):
-        row["ModelApprovalStatus"] = statuses[index % 3]
-        name = row[kind.name]
-        if index < 3:
-            row |= {"ModelPackageGroupName": "churn", "ModelPackageVersion": 12 - index}
-            del row[kind.name]
-            name = f"churn/{row['ModelPackageVersion']}"
-        local.plane.store.insert("model-package", name, row)
-    return World(local.client(), operation, rows, kind, {"ModelPackageType": "Both"})
-
-
-def executions(local: Local, operation: str) -> World:
-    pipeline(local)
-    rows = new_rows(KINDS["pipeline-execution"], ["Executing", "Succeeded"])
-    for index, row in enumerate(rows):
-        row["PipelineExecutionArn"] = f"{ARN}:pipeline/p/execution/{NAMES[index].lower()}"
-        row |= {"PipelineArn": f"{ARN}:pipeline/p", "PipelineVersionId": 1 + index % 2}
-        local.plane.store.insert("pipeline-execution", row["PipelineExecutionArn"], row)
-    kind = KINDS["pipeline-execution"]
-    return World(local.client(), operation, rows, kind, {"PipelineName": "p"})
-
-
-def pipeline(local: Local) -> None:
-    row = {
-        "PipelineName": "p",
-        "PipelineArn": f"{ARN}:pipeline/p",
-        "PipelineVersionId": 5,
-        pipeline_versions.ALIASES: {"live": 2},
-    }
-    local.plane.store.insert("pipeline", "p", row)
-
-
-def versions_of_a_pipeline(local: Local, operation: str) -> World:
-    pipeline(local)
-    rows = [
-        {
-            "PipelineArn": f"{ARN}:pipeline/p",
-            "PipelineVersionId": index + 1,
-            "CreationTime": BEGIN + index * GAP,
-        }
-        for index in range(5)
-    ]
-    for row in rows:
-        name = f"{ARN}:pipeline/p/version/{row['PipelineVersionId']}"
-        local.plane.store.insert("pipeline-version", name, row)
-    world = World(local.client(), operation, rows, Kind("", ""), {"PipelineName": "p"})
-    world.identity = "PipelineVersionId"
-    return world
-
-
-def inside_an_execution(local: Local, operation: str) -> World:
-    arn = f"{ARN}:pipeline/p/execution/x"
-    steps = [
-        {"StepName": name, "StepStatus": "Succeeded", "StartTime": BEGIN + index * GAP}
-        for index, name in enumerate(NAMES)
-    ]
-    row = {
-        "PipelineExecutionArn": arn,
-        "PipelineExecutionStatus": "Succeeded",
-        "Steps": {step["StepName"]: step for step in steps},
-        "Parameters": dict.fromkeys(NAMES, 1),
-    }
-    local.plane.store.insert("pipeline-execution", arn, row)
-    request = {"PipelineExecutionArn": arn}
-    is_step = operation == "ListPipelineExecutionSteps"
-    rows = [{**s, "CreationTime": s["StartTime"], "Name": s["StepName"]} for s in steps]
-    world = World(local.client(), operation, rows, Kind("Name", ""), request)
-    world.identity = "StepName" if is_step else "Name"
-    return world
-
-
-def tags(local: Local, operation: str) -> World:
-    model = {"ModelName": "m", "ModelArn": f"{ARN}:model/m"}
-    # More than AddTags allows: MaxResults begins with all that it does.
-    rows = [{"Key": f"{name}-{index}", "Value": "x"} for index in range(11) for name in NAMES]
-    local.plane.store.insert("model", "m", model, tags=rows)
-    request = {"ResourceArn": model["ModelArn"]}
-    return World(local.client(), operation, rows, Kind("Key", "Key"), request)
-
-
-def trials(local: Local, operation: str) -> World:
-    kind = KINDS["training-job"]
-    rows = new_rows(kind, members(operation)["StatusEquals"].enum)
-    for index, row in enumerate(rows):
-        value = (index * 7) % 5
-        row["FinalMetricDataList"] = [{"MetricName": "loss", "Value": value}]
-        row["FinalObjectiveMetricValue"] = value
-        local.plane.store.insert("training-job", row[kind.name], row)
-    job = {
-        "HyperParameterTuningJobName": "tune",
-        "HyperParameterTuningJobArn": f"{ARN}:tuning/tune",
-        "HyperParameterTuningJobConfig": TUNING,
-        "Trials": [{"TrainingJobName": name, "TunedHyperParameters": {}} for name in NAMES],
-    }
-    local.plane.store.insert("hyper-parameter-tuning-job", "tune", job)
-    request = {"HyperParameterTuningJobName": "tune"}
-    return World(local.client(), operation, rows, kind, request, "TrainingJobName")
-
-
-WORLDS: dict[str, Callable[[Local, str], World]] = {
-    "ListModelPackages": versions_of_packages,
-    "ListPipelineExecutionSteps": inside_an_execution,
-    "ListPipelineExecutions": executions,
-    "ListPipelineParametersForExecution": inside_an_execution,
-    "ListPipelineVersions": versions_of_a_pipeline,
-    "ListTags": tags,
-    "ListTrainingJobsForHyperParameterTuningJob": trials,
-}
+Check = Callable[[World], None]
 
 
 def after(name: str, member: str) -> Check:
@@ -324,7 +129,39 @@ def prefix(world: World) -> None:
     world.filters("PipelineNamePrefix", "al", lambda row: row["PipelineName"] == "alpha")
 
 
+def equals(member: str, name: str, value: Any) -> Check:
+    """The member filters by what the resources have at this name; dotted below another."""
+
+    def has(row: Row) -> bool:
+        found: Any = row
+        for part in name.split("."):
+            found = found.get(part, {})
+        return bool(value in found if isinstance(found, list) else value == found)
+
+    return lambda world: world.filters(member, value, has)
+
+
 CHECKS: dict[str, Check] = {
+    "ActionType": equals("ActionType", "ActionType", "Approve"),
+    "ArtifactType": equals("ArtifactType", "ArtifactType", "DataSet"),
+    "AssociationType": equals("AssociationType", "AssociationType", "Produced"),
+    "ContextType": equals("ContextType", "ContextType", "Group"),
+    "DestinationArn": equals("DestinationArn", "DestinationArn", f"{ARN}:artifact/alpha"),
+    "DestinationType": equals("DestinationType", "DestinationType", "DataSet"),
+    "EndpointNameEquals": equals("EndpointNameEquals", "EndpointName", "two"),
+    "ListTrials.ExperimentName": equals("ExperimentName", "ExperimentName", "one"),
+    "ListTrials.TrialComponentName": lambda world: world.filters(
+        "TrialComponentName", "part", lambda row: row["TrialName"] == "alpha"
+    ),
+    "ListTrialComponents.ExperimentName": lambda world: world.filters(
+        "ExperimentName", "one", lambda row: "first" in row["Trials"]
+    ),
+    "ListTrialComponents.SourceArn": equals("SourceArn", "Source.SourceArn", f"{ARN}:job/y"),
+    "SourceArn": equals("SourceArn", "SourceArn", f"{ARN}:artifact/alpha"),
+    "SourceType": equals("SourceType", "SourceType", "DataSet"),
+    "SourceUri": equals("SourceUri", "Source.SourceUri", "s3://b/y"),
+    "TrialName": equals("TrialName", "Trials", "first"),
+    "VariantNameEquals": equals("VariantNameEquals", "VariantName", "b"),
     "CreationTimeAfter": after("CreationTime", "CreationTimeAfter"),
     "CreationTimeBefore": before("CreationTime", "CreationTimeBefore"),
     "CreatedAfter": after("CreationTime", "CreatedAfter"),
