@@ -19,7 +19,8 @@ from local_sagemaker.store import Row
 MAX_REASON = 1024
 MOST_SUMMARIES = 50
 PREFIX = "pipelines"
-TRIED = ("Training", "Processing", "Transform")  # their jobs become part of the execution's trial
+# The types whose jobs become part of the execution's trial.
+TRIED = ("Training", "Processing", "Transform", "QualityCheck", "ClarifyCheck")
 _RANDOM = string.ascii_letters + string.digits
 # What a FailureReason may already begin with; anything else is the algorithm's own words.
 _ORIGINS = ("ClientError", "AlgorithmError", "InternalServerError", "CapacityError")

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local_sagemaker import boot
 from tests.local_sagemaker import pipelining, training
+from tests.local_sagemaker.test_check_steps import check, supplied
 
 Q = {"Name": "q", "Type": "String", "DefaultValue": "not a name"}
 CONFIG = {
@@ -312,6 +314,7 @@ def test_what_a_user_changes_of_a_jobs_component_stays_through_a_restart(
     arn = sagemaker.describe_trial_component(TrialComponentName=job)["TrialComponentArn"]
     sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "k", "Value": "v"}])
 
+    boot.shut_down(local.plane)
     again = start(tmp_path / "home", slots=2).client()
     found = again.describe_trial_component(TrialComponentName=job)
     assert set(found["Parameters"]) == {
@@ -326,6 +329,19 @@ def test_what_a_user_changes_of_a_jobs_component_stays_through_a_restart(
     assert names(again.list_trial_components()["TrialComponentSummaries"]) == [job]
     assert refused(again.describe_trial_component, TrialComponentName=gone)[0] == "ResourceNotFound"
     assert again.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "k", "Value": "v"}]
+
+
+def test_a_jobs_component_has_tags_as_any_other_and_loses_them_with_itself(
+    local: Any, sagemaker: Any
+) -> None:
+    job = processed(local, sagemaker)
+    arn = sagemaker.describe_trial_component(TrialComponentName=job)["TrialComponentArn"]
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == []
+    sagemaker.add_tags(ResourceArn=arn, Tags=[{"Key": "k", "Value": "v"}])
+    assert sagemaker.list_tags(ResourceArn=arn)["Tags"] == [{"Key": "k", "Value": "v"}]
+    sagemaker.delete_trial_component(TrialComponentName=job)
+    assert local.plane.store.tags(arn) == []
+    assert refused(sagemaker.list_tags, ResourceArn=f"{arn}x")[0] == "ValidationException"
 
 
 def test_a_component_is_not_made_over_a_jobs(local: Any, sagemaker: Any) -> None:
@@ -373,6 +389,19 @@ def test_an_execution_makes_its_experiment_and_trial_and_its_jobs_are_in_them(
     again = pipelining.rerun(local, sagemaker)
     trials = sagemaker.list_trials(ExperimentName="p")["TrialSummaries"]
     assert names(trials, "TrialName") == [again.rpartition("/")[2], run]
+
+
+def test_the_job_of_a_check_is_in_the_trial_too(local: Any, sagemaker: Any) -> None:
+    arn = pipelining.run(
+        local,
+        sagemaker,
+        check(local.bucket, **supplied(local)),
+        PipelineExperimentConfig=CONFIG,
+    )
+    assert pipelining.status(sagemaker, arn) == ("Succeeded", None)
+    parts = sagemaker.list_trial_components(TrialName=arn.rpartition("/")[2])
+    (part,) = parts["TrialComponentSummaries"]
+    assert part["TrialComponentSource"]["SourceType"] == "SageMakerProcessingJob"
 
 
 def test_a_pipeline_without_an_experiment_makes_none(local: Any, sagemaker: Any) -> None:
