@@ -101,7 +101,7 @@ def test_mistakes_in_a_definition_are_refused_with_their_place(sagemaker: Any) -
     tuning = json.dumps({"Steps": [{"Name": "Tune", "Type": "AutoML", "Arguments": {}}]})
     message = refused(sagemaker, PipelineDefinition=tuning)
     assert "step 'Tune' has the type 'AutoML', which is not supported" in message
-    assert "Condition, Endpoint, EndpointConfig, Fail, ForEach" in message
+    assert "Endpoint, EndpointConfig, Fail, ForEach, InferenceComponent, Lambda, Line" in message
 
 
 def test_bad_names_and_unsupported_members_are_refused(sagemaker: Any) -> None:
