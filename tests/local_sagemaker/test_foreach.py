@@ -151,6 +151,14 @@ def test_the_items_of_a_json_list_are_what_they_are(
     assert sorted(written) == sorted(seen)
 
 
+def test_an_object_is_given_as_its_json_text(local: Any, sagemaker: Any) -> None:
+    body = processing("Work", """[ "$ITEM" = '{"a": [1]}' ]""")
+    body["Arguments"]["Environment"] = {"ITEM": ITEM}
+    parameters = [{"Name": "Items", "Type": "String", "DefaultValue": '[{"a": [1]}]'}]
+    arn = run(local, sagemaker, for_each({"Get": "Parameters.Items"}, body), Parameters=parameters)
+    assert status(sagemaker, arn) == ("Succeeded", None)
+
+
 def test_items_may_be_read_from_a_property_file(local: Any, sagemaker: Any) -> None:
     report = {"PropertyFileName": "R", "OutputName": "out", "FilePath": "r.json"}
     script = f"""echo '{{"list": ["x", {{"k": 1}}], "text": "[3]"}}' > {OUT}/r.json"""
@@ -383,26 +391,33 @@ def test_a_cleanup_in_a_body_cleans_up_after_its_own_iteration(local: Any, sagem
     assert cleaned["CleanedSteps"] == ["Work-1"]
 
 
-def test_every_child_and_every_later_step_registers_a_version_of_its_own(
+def test_every_child_and_every_other_step_registers_a_version_of_its_own(
     local: Any, sagemaker: Any
 ) -> None:
     def register(name: str, **more: Any) -> dict[str, Any]:
         arguments = {"ModelPackageGroupName": "group"}
         return {"Name": name, "Type": "RegisterModel", "Arguments": arguments, **more}
 
-    steps = (
-        register("First"),
-        for_each(["a", "b", "c"], register("Child"), DependsOn=["First"]),
+    flag = local.plane.config.home / "go"
+    upsert(
+        sagemaker,
+        for_each(["a", "b", "c"], register("Child"), DependsOn=["Slow"]),
+        processing("Slow", f"while [ ! -e {flag} ]; do sleep 0.02; done"),
+        processing("Quick"),
+        processing("Next", DependsOn=["Quick"]),
+        register("Early", DependsOn=["Next"]),
         register("Last", DependsOn=["Each"]),
-        register("Beside"),
     )
-    arn = run(local, sagemaker, *steps)
+    arn = sagemaker.start_pipeline_execution(PipelineName="p")["PipelineExecutionArn"]
+    local.until_true(lambda: statuses(sagemaker, arn).get("Early") == "Succeeded")
+    flag.touch()
+    local.until(EXECUTION, arn, "Succeeded")
     arns = [
         step["Metadata"]["RegisterModel"]["Arn"]
         for step in listed(sagemaker, arn).values()
         if "RegisterModel" in step["Metadata"]
     ]
-    assert len(set(arns)) == len(arns) == 6
+    assert len(set(arns)) == len(arns) == 5
 
 
 def select(source: str | None, *names: str) -> dict[str, Any]:

@@ -223,6 +223,37 @@ def test_a_retry_goes_on_with_the_items_there_were(aws: Aws) -> None:  # noqa: F
     assert run.steps["A-1"]["IterationContext"]["Item"] == "b"
 
 
+def test_a_stop_that_finds_the_last_child_ending_leaves_its_for_each_stopped(
+    aws: Aws,  # noqa: F811
+) -> None:
+    aws.create_pipeline(for_each(["a", "b"], training("A"), most=1))
+    run = aws.start()
+    aws.call("StopPipelineExecution", {"PipelineExecutionArn": run.arn})
+    assert run.finish("A-0") == "Stopped"
+    assert run.statuses == {"Each": "Stopped", "A-0": "Succeeded"}
+    assert run.steps["Each"]["Metadata"]["ForEach"]["Status"] == "Stopped"
+
+
+def test_a_retry_leaves_a_for_each_that_has_succeeded_as_it_is(aws: Aws) -> None:  # noqa: F811
+    mend = training("Mend", DependsOn=[{"Step": "A", "Trigger": "Failed"}])
+    aws.create_pipeline(for_each(["a"], training("A"), mend), processing("Bad", "Each"))
+    run = aws.start()
+    run.finish("A-0", "Failed", "x")
+    run.finish("Mend-0")
+    before = run.statuses
+    assert before == {
+        "Each": "Succeeded",
+        "A-0": "Failed",
+        "Mend-0": "Succeeded",
+        "Bad": "Executing",
+    }
+    assert run.finish("Bad", "Failed", "x") == "Failed"
+    aws.call("RetryPipelineExecution", {"PipelineExecutionArn": run.arn})
+    assert run.revive() == "Executing"
+    assert run.statuses == before
+    assert run.finish("Bad") == "CompletedWithFailures"
+
+
 STRANGE: tuple[Any, ...] = (
     None,
     True,
