@@ -8,6 +8,7 @@ import tarfile
 from typing import Any
 
 import psutil
+from botocore.exceptions import ClientError
 
 XGBOOST = "683313688378.dkr.ecr.us-east-1.amazonaws.com/sagemaker-xgboost:3.2-0"
 ROLE = "arn:aws:iam::000000000000:role/local"
@@ -157,3 +158,24 @@ def servers(local: Any) -> list[psutil.Process]:
             if ours and any("containers" in word for word in each.cmdline()):
                 found.append(each)
     return found
+
+
+def ask_component(runtime: Any, body: str = "1,2", name: str = "c") -> str:
+    """What an inference component of endpoint e answers."""
+    return ask(runtime, body, InferenceComponentName=name)
+
+
+def describe_component(sagemaker: Any, name: str = "c") -> Any:
+    return sagemaker.describe_inference_component(InferenceComponentName=name)
+
+
+def current_copies(sagemaker: Any) -> int:
+    return int(describe_component(sagemaker)["RuntimeConfig"]["CurrentCopyCount"])
+
+
+def component_is_gone(sagemaker: Any, name: str = "c") -> bool:
+    try:
+        describe_component(sagemaker, name)
+    except ClientError as error:
+        return "Could not find inference component" in str(error)
+    return False

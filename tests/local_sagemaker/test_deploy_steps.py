@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from local_sagemaker import boot
+from local_sagemaker.engine import deploying
 from tests.local_sagemaker.hosting import (
     ADDER,
     ROLE,
@@ -203,3 +204,23 @@ def test_a_component_step_goes_on_after_a_restart(
     assert ask_component(second) == "two 3.0"
     story = [status for _, status, _ in second.plane.store.story("inference-component", "c")]
     assert story == ["Creating", "InService", "Updating", "InService"]
+
+
+def test_a_component_step_that_was_killed_while_it_launched_is_launched_once(
+    local: Any, sagemaker: Any
+) -> None:
+    """The server's next life launches the same attempt again: with the same token."""
+    deploy_empty(local, sagemaker)
+    request = component(create_model(local, sagemaker))
+
+    def launch(token: str) -> tuple[str, str]:
+        made = deploying.launch_component(local.plane, request, token)
+        local.until("inference-component", "c", "InService")
+        return made
+
+    assert launch("execution-1-0") == launch("execution-1-0")
+    story = local.plane.store.story("inference-component", "c")
+    assert [status for _, status, _ in story] == ["Creating", "InService"]
+    launch("execution-2-0")
+    story = local.plane.store.story("inference-component", "c")
+    assert [status for _, status, _ in story][2:] == ["Updating", "InService"]
