@@ -42,12 +42,12 @@ SORT_KEYS = {
         "ResourceConfig.InstanceCount",
         "StoppingCondition.MaxRuntimeInSeconds",
         "Environment",
+        "EnableNetworkIsolation",
         "Tags",
     ),
     kept=(
         "RoleArn",
         "VpcConfig",
-        "EnableNetworkIsolation",
         "EnableInterContainerTrafficEncryption",
         "ExperimentConfig",
         "RetryStrategy",

@@ -147,13 +147,26 @@ def test_what_a_notebook_job_cannot_do_is_refused_by_name(
     assert words in local.until("training-job", "job")["FailureReason"]
 
 
+def printed_by_the_job(local: Any) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(local.read("out/job/output/output.tar.gz"))) as tar:
+        executed = tar.extractfile("night-run.ipynb")
+        assert executed is not None
+        return printed(executed.read().decode())
+
+
+def test_a_notebook_job_that_is_killed_leaves_the_cells_that_had_run(
+    local: Any, sagemaker: Any
+) -> None:
+    kills = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+    sagemaker.create_training_job(**a_job(local, notebook("print('before')", kills)))
+    assert local.until("training-job", "job")["TrainingJobStatus"] == "Failed"
+    assert printed_by_the_job(local) == ["before\n"]
+
+
 def test_a_stopped_notebook_leaves_the_cells_that_had_run(local: Any, sagemaker: Any) -> None:
     waits = "import pathlib, time; pathlib.Path('/opt/ml/model/on').touch(); time.sleep(60)"
     sagemaker.create_training_job(**a_job(local, notebook("print('before')", waits)))
     local.until_true((local.plane.config.home / "jobs/training-job/job/model/on").exists)
     sagemaker.stop_training_job(TrainingJobName="job")
     assert local.until("training-job", "job")["TrainingJobStatus"] == "Stopped"
-    with tarfile.open(fileobj=io.BytesIO(local.read("out/job/output/output.tar.gz"))) as tar:
-        executed = tar.extractfile("night-run.ipynb")
-        assert executed is not None
-        assert printed(executed.read().decode()) == ["before\n"]
+    assert printed_by_the_job(local) == ["before\n"]
