@@ -43,12 +43,12 @@ SORT_KEYS = {
         "StoppingCondition.MaxRuntimeInSeconds",
         "Environment",
         "ExperimentConfig",
+        "EnableNetworkIsolation",
         "Tags",
     ),
     kept=(
         "RoleArn",
         "VpcConfig",
-        "EnableNetworkIsolation",
         "EnableInterContainerTrafficEncryption",
         # The SDK v2 adds these to every job. They watch it, and change nothing of what it makes.
         "DebugHookConfig",

@@ -65,7 +65,8 @@ def named(plane: Plane, wanted: Input) -> list[Found]:
             f"ClientError: {wanted.uri} of input {wanted.name!r} is no manifest; it should be "
             '[{"prefix": "s3://bucket/folder/"}, "name", "name" ...]'
         ) from cause
-    return sorted(objects, key=lambda each: each.place.key)
+    # Only dealing them out goes by key; a pipe gives them as they are listed.
+    return sorted(objects, key=lambda each: each.place.key) if wanted.sharded else objects
 
 
 def _check_folder(wanted: Input, found: list[Found]) -> None:

@@ -124,6 +124,12 @@ def test_a_job_finds_its_checkpoint_config(local: Any) -> None:
     assert config["LocalPath"] == "/opt/ml/checkpoints"
 
 
+def test_a_folder_whose_name_begins_with_that_of_the_checkpoints_is_another(local: Any) -> None:
+    local.put("checkpoints-other/e", "x")
+    wanted = checkpointing(local, "ls -A /opt/ml/checkpoints > /opt/ml/model/seen")
+    assert trained(local, wanted) == {"seen": b""}
+
+
 def test_checkpoints_of_a_failing_job_are_kept(local: Any, sagemaker: Any) -> None:
     script = "echo 1 > /opt/ml/checkpoints/e; exit 1"
     sagemaker.create_training_job(**checkpointing(local, script))

@@ -134,6 +134,13 @@ def test_a_job_that_could_install_is_still_forked_from_the_pre_imported_process(
     assert run(local, local.client(), wanted) == "True\n"
 
 
+def test_a_jobs_own_module_path_stays(local: Any, sagemaker: Any) -> None:
+    uri = local.put("mine/of_mine.py", "print('found')")
+    inputs = [an_input("code", f"{uri.rpartition('/')[0]}/")]
+    wanted = request(local, "cd /; python3 -c 'import of_mine'", ProcessingInputs=inputs)
+    assert run(local, sagemaker, wanted | {"Environment": {"PYTHONPATH": CODE}}) == "found\n"
+
+
 def test_a_changed_local_package_is_another_overlay(local: Any, sagemaker: Any) -> None:
     """A project is built from its sources; what it is built with is installed here."""
     script = (

@@ -71,7 +71,9 @@ def test_a_notebook_runs_with_its_parameters_and_comes_back_executed(
     found = outputs(local, sagemaker, step)
     assert set(found) == {"simple.ipynb", "night-run.ipynb", "sagemaker_job_execution.log"}
     assert found["simple.ipynb"] == given
-    executed = json.loads(found["night-run.ipynb"])["cells"]
+    document = json.loads(found["night-run.ipynb"])
+    executed = document["cells"]
+    assert document["metadata"]["language_info"]["name"] == "python"
     assert printed(found["night-run.ipynb"]) == ["x = '5' hi blue beside\n"]
     assert [cell["metadata"].get("tags") for cell in executed] == [
         ["parameters"],
@@ -119,6 +121,16 @@ def test_parameters_injected_before_are_replaced(local: Any, sagemaker: Any) -> 
     assert len(json.loads(executed)["cells"]) == 2
 
 
+def a_job(local: Any, given: str, **environment: str) -> dict[str, Any]:
+    """The training job of the compiled step, without a pipeline and without an init script."""
+    wanted = json.loads(COMPILED.read_text().replace("the-bucket", local.bucket))
+    arguments: dict[str, Any] = wanted["Steps"][0]["Arguments"] | {"TrainingJobName": "job"}
+    arguments["OutputDataConfig"] = {"S3OutputPath": f"s3://{local.bucket}/out"}
+    arguments["Environment"] |= {"SM_INIT_SCRIPT": "", **environment}
+    local.put(f"{INPUT}/simple.ipynb", given)
+    return arguments
+
+
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
@@ -131,10 +143,30 @@ def test_parameters_injected_before_are_replaced(local: Any, sagemaker: Any) -> 
 def test_what_a_notebook_job_cannot_do_is_refused_by_name(
     local: Any, sagemaker: Any, name: str, value: str, words: str
 ) -> None:
-    wanted = json.loads(COMPILED.read_text().replace("the-bucket", local.bucket))
-    arguments = wanted["Steps"][0]["Arguments"] | {"TrainingJobName": "job"}
-    arguments["OutputDataConfig"] = {"S3OutputPath": f"s3://{local.bucket}/out"}
-    arguments["Environment"][name] = value
-    local.put(f"{INPUT}/simple.ipynb", notebook())
-    sagemaker.create_training_job(**arguments)
+    sagemaker.create_training_job(**a_job(local, notebook(), **{name: value}))
     assert words in local.until("training-job", "job")["FailureReason"]
+
+
+def printed_by_the_job(local: Any) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(local.read("out/job/output/output.tar.gz"))) as tar:
+        executed = tar.extractfile("night-run.ipynb")
+        assert executed is not None
+        return printed(executed.read().decode())
+
+
+def test_a_notebook_job_that_is_killed_leaves_the_cells_that_had_run(
+    local: Any, sagemaker: Any
+) -> None:
+    kills = "import os, signal; os.kill(os.getppid(), signal.SIGKILL)"
+    sagemaker.create_training_job(**a_job(local, notebook("print('before')", kills)))
+    assert local.until("training-job", "job")["TrainingJobStatus"] == "Failed"
+    assert printed_by_the_job(local) == ["before\n"]
+
+
+def test_a_stopped_notebook_leaves_the_cells_that_had_run(local: Any, sagemaker: Any) -> None:
+    waits = "import pathlib, time; pathlib.Path('/opt/ml/model/on').touch(); time.sleep(60)"
+    sagemaker.create_training_job(**a_job(local, notebook("print('before')", waits)))
+    local.until_true((local.plane.config.home / "jobs/training-job/job/model/on").exists)
+    sagemaker.stop_training_job(TrainingJobName="job")
+    assert local.until("training-job", "job")["TrainingJobStatus"] == "Stopped"
+    assert printed_by_the_job(local) == ["before\n"]

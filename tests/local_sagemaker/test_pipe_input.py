@@ -108,6 +108,26 @@ def test_hosts_share_what_is_sharded(local: Any) -> None:
     assert trained(local, wanted) == {"algo-1": b"a\nc\n", "algo-2": b"b\n"}
 
 
+@pytest.mark.parametrize(
+    ("distribution", "expected"),
+    [
+        ("FullyReplicated", {"algo-1": b"c\na\nb\n", "algo-2": b"c\na\nb\n"}),
+        ("ShardedByS3Key", {"algo-1": b"a\nc\n", "algo-2": b"b\n"}),
+    ],
+)
+def test_a_manifest_is_read_in_its_order_and_dealt_out_by_key(
+    local: Any, distribution: str, expected: dict[str, bytes]
+) -> None:
+    host = "$(grep -o 'algo-.' /opt/ml/input/config/resourceconfig.json | head -1)"
+    wanted = a_job(local, f"cat {PIPE}_0 > {OUT}/{host}", count=2)
+    manifest = json.dumps([{"prefix": f"s3://{local.bucket}/pipe/"}, "c", "a", "b"])
+    uri = local.put("lists/plain.manifest", manifest)
+    source_of(wanted).update(
+        S3DataType="ManifestFile", S3Uri=uri, S3DataDistributionType=distribution
+    )
+    assert trained(local, wanted) == expected
+
+
 def augmented(local: Any, wanted: dict[str, Any], *lines: str) -> dict[str, Any]:
     uri = local.put("lists/m.manifest", "\n".join(lines))
     names = ["image-ref", "label"]

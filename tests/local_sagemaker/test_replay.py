@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from local_sagemaker import record
+from local_sagemaker import isolation, record
+from tests.local_sagemaker import hosting
 from tests.local_sagemaker.pipelining import (
     CACHED,
     EXECUTION,
@@ -243,3 +245,81 @@ def test_a_step_that_still_runs_can_be_bundled(
     assert (answer.code, answer.err) == (0, "")
     sagemaker.stop_pipeline_execution(PipelineExecutionArn=arn)
     local.until(EXECUTION, arn, "Stopped")
+
+
+def test_a_replay_finds_the_pip_that_jobs_find(local: Any, sagemaker: Any, ask: Ask) -> None:
+    script = "command -v pip; python3 -c 'import pip; print(pip.__file__)'"
+    arn = run(local, sagemaker, processing("Work", script))
+    answer = ask("replay", arn, "Work")
+    shims = local.plane.config.home / "shims"
+    assert answer.out.split() == [f"{shims}/bin/pip", f"{shims}/python/pip/__init__.py"]
+
+
+@pytest.mark.skipif(
+    not isolation.probe().network, reason="this machine gives no network namespaces"
+)
+@pytest.mark.parametrize(("isolated", "said"), [(True, "alone\n"), (False, "reached\n")])
+def test_a_replay_has_the_network_of_its_job(
+    local: Any, sagemaker: Any, ask: Ask, isolated: bool, said: str
+) -> None:
+    port = local.plane.config.s3_endpoint.rpartition(":")[2]
+    reach = f"bash -c ': < /dev/tcp/127.0.0.1/{port}' 2> /dev/null"
+    arguments = {"NetworkConfig": {"EnableNetworkIsolation": isolated}}
+    step = processing("Work", f"{reach} && echo reached || echo alone", arguments=arguments)
+    arn = run(local, sagemaker, step)
+    assert ask("replay", arn, "Work").out == said
+
+
+def test_jobs_that_one_process_cannot_repeat_say_so(local: Any, sagemaker: Any, ask: Ask) -> None:
+    several = processing("Several")
+    several["Arguments"]["ProcessingResources"]["ClusterConfig"]["InstanceCount"] = 2
+    local.put("data/rows.csv", "1,2\n")
+    source = {"S3DataType": "S3Prefix", "S3Uri": f"s3://{local.bucket}/data/"}
+    piped = {
+        "AlgorithmSpecification": {
+            "TrainingImage": IMAGE,
+            "TrainingInputMode": "Pipe",
+            "ContainerEntrypoint": ["cat", "/opt/ml/input/data/train_0"],
+        },
+        "InputDataConfig": [{"ChannelName": "train", "DataSource": {"S3DataSource": source}}],
+        "OutputDataConfig": {"S3OutputPath": f"s3://{local.bucket}/models"},
+        "ResourceConfig": {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 1},
+        "StoppingCondition": {"MaxRuntimeInSeconds": 60},
+        "RoleArn": ROLE,
+    }
+    hosting.create_model(local, sagemaker)
+    scored = {
+        "ModelName": "one",
+        "TransformInput": {"DataSource": {"S3DataSource": source}, "ContentType": "text/csv"},
+        "TransformOutput": {"S3OutputPath": f"s3://{local.bucket}/scored"},
+        "TransformResources": {"InstanceType": "ml.m5.large", "InstanceCount": 1},
+    }
+    steps = [
+        several,
+        {"Name": "Piped", "Type": "Training", "Arguments": piped},
+        {"Name": "Scored", "Type": "Transform", "Arguments": scored},
+    ]
+    arn = run(local, sagemaker, *steps)
+    for step, says in (
+        ("Several", "step 'Several' ran on 2 instances; only one can be run again"),
+        ("Piped", "input 'train' is a pipe, which is there only while the job runs"),
+        ("Scored", "its job is more than one process"),
+    ):
+        answer = ask("replay", arn, step)
+        assert (answer.code, answer.out) == (1, "")
+        assert says in answer.err
+
+
+def test_a_bundle_keeps_every_value_of_the_environment_and_the_job_itself(
+    local: Any, sagemaker: Any, ask: Ask, tmp_path: Path
+) -> None:
+    given = "it's $HOME; a  b"
+    step = processing("Work", 'echo "$NOTE"', arguments={"Environment": {"NOTE": given}})
+    arn = run(local, sagemaker, step)
+    out = tmp_path / "bundle"
+    assert ask("bundle", arn, "Work", "--out", str(out)).code == 0
+    done = subprocess.run([str(out / "run.sh")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{given}\n"), done.stderr
+    job = json.loads((out / "job.json").read_text())
+    metadata = listed(sagemaker, arn)["Work"]["Metadata"]
+    assert metadata["ProcessingJob"]["Arn"] == job["ProcessingJobArn"]
