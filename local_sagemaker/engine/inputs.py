@@ -35,32 +35,37 @@ def download(plane: Plane, inputs: Iterable[Input], roots: list[Path]) -> None:
 def _deal(plane: Plane, wanted: Input, roots: list[Path]) -> None:
     if wanted.optional and not plane.storage.list(wanted.uri):
         return
-    found = named(plane, wanted) if wanted.manifest else plane.storage.find(wanted.uri)
+    objects = found(plane, wanted)
     if wanted.streamed:
-        _check_folder(wanted, found)
+        _check_folder(wanted, objects)
     for rank, root in enumerate(roots):
         directory = workspace.at(root, wanted.path)
         directory.mkdir(parents=True, exist_ok=True)
-        share = found[rank :: len(roots)] if wanted.sharded else found
+        share = objects[rank :: len(roots)] if wanted.sharded else objects
         plane.storage.fetch(share, directory)
         if wanted.streamed:
             for each in share:
                 (directory / each.name).chmod(READ_ONLY)
 
 
-def named(plane: Plane, wanted: Input) -> list[Found]:
+def found(plane: Plane, wanted: Input) -> list[Found]:
+    """The objects of an input, in their order. Raises StorageError if there are none."""
+    return _named(plane, wanted) if wanted.manifest else plane.storage.find(wanted.uri)
+
+
+def _named(plane: Plane, wanted: Input) -> list[Found]:
     """The objects of a manifest: [{"prefix": "s3://bucket/folder/"}, "a.csv", "b.csv"]."""
     try:
         manifest = json.loads(plane.storage.read_text(wanted.uri))
         head, *names = manifest
         prefix = parse(head["prefix"])
-        found = [Found(parse(f"{prefix.uri}{name}"), str(name)) for name in names]
+        objects = [Found(parse(f"{prefix.uri}{name}"), str(name)) for name in names]
     except (ValueError, KeyError, TypeError) as cause:
         raise JobFailure(
             f"ClientError: {wanted.uri} of input {wanted.name!r} is no manifest; it should be "
             '[{"prefix": "s3://bucket/folder/"}, "name", "name" ...]'
         ) from cause
-    return sorted(found, key=lambda each: each.place.key)
+    return sorted(objects, key=lambda each: each.place.key)
 
 
 def _check_folder(wanted: Input, found: list[Found]) -> None:
