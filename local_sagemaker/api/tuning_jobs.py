@@ -35,7 +35,13 @@ CHILD_SORT_KEYS = {
     "FinalObjectiveMetricValue": "FinalObjectiveMetricValue",
 }
 CONFIG = "HyperParameterTuningJobConfig"
-DEFINED = ("DefinitionName", "TuningObjective", "HyperParameterRanges", "StaticHyperParameters")
+DEFINED = (
+    "DefinitionName",
+    "TuningObjective",
+    "HyperParameterRanges",
+    "StaticHyperParameters",
+    tuning_definitions.CHOICE,
+)
 
 
 @operation(

@@ -50,10 +50,10 @@ def _deal(plane: Plane, wanted: Input, roots: list[Path]) -> None:
 
 def found(plane: Plane, wanted: Input) -> list[Found]:
     """The objects of an input, in their order. Raises StorageError if there are none."""
-    return named(plane, wanted) if wanted.manifest else plane.storage.find(wanted.uri)
+    return _named(plane, wanted) if wanted.manifest else plane.storage.find(wanted.uri)
 
 
-def named(plane: Plane, wanted: Input) -> list[Found]:
+def _named(plane: Plane, wanted: Input) -> list[Found]:
     """The objects of a manifest: [{"prefix": "s3://bucket/folder/"}, "a.csv", "b.csv"]."""
     try:
         manifest = json.loads(plane.storage.read_text(wanted.uri))

@@ -258,11 +258,8 @@ def _proposed(connections: Connections) -> Row:
 def _objects(plane: Plane, row: Row) -> list[Found]:
     """In key order, folders' markers left out. Raises StorageError or JobFailure when none."""
     source = row["TransformInput"]["DataSource"]["S3DataSource"]
-    if source["S3DataType"] == "ManifestFile":
-        wanted = Input("TransformInput", source["S3Uri"], "", manifest=True)
-        found = inputs.named(plane, wanted)
-    else:
-        found = plane.storage.find(source["S3Uri"])
+    manifest = source["S3DataType"] == "ManifestFile"
+    found = inputs.found(plane, Input("TransformInput", source["S3Uri"], "", manifest=manifest))
     if not found:
         raise JobFailure(f"ClientError: {source['S3Uri']} names no S3 objects")
     return found

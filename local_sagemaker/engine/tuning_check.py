@@ -26,6 +26,7 @@ def check(request: Row) -> None:
     definitions = tuning_definitions.read(request)
     for each in definitions:
         _check_static(each)
+        _check_resources(each)
     _check_directions(definitions)
     _check_limits(config, sum(search.grid_size(each.ranges) for each in definitions))
     if "StrategyConfig" in config and config["Strategy"] != "Hyperband":
@@ -81,6 +82,22 @@ def _check_static(definition: Definition) -> None:
     both = sorted(each.name for each in definition.ranges if each.name in definition.static)
     if both:
         raise validation(f"Hyperparameter {both[0]!r} is both static and tuned; keep one")
+
+
+def _check_resources(definition: Definition) -> None:
+    choice = tuning_definitions.CHOICE
+    given = definition.request.get(choice)
+    if (given is None) == ("ResourceConfig" not in definition.request):
+        raise validation(f"give either ResourceConfig or {choice}")
+    if given is None:
+        return
+    named = [member for member in tuning_definitions.INSTANCES if member in given]
+    several = bool(given.get("InstanceConfigs"))
+    if several == bool(named) or (named and len(named) < len(tuning_definitions.INSTANCES)):
+        raise validation(
+            f"{choice}: give either InstanceConfigs or all of "
+            f"{', '.join(tuning_definitions.INSTANCES)}"
+        )
 
 
 def _check_directions(definitions: list[Definition]) -> None:

@@ -15,6 +15,8 @@ from local_sagemaker.engine.search import Range
 from local_sagemaker.store import Row
 
 NAME = "TrainingJobDefinitionName"  # of a trial, as AWS's summaries have it
+CHOICE = "HyperParameterTuningResourceConfig"  # instead of ResourceConfig: several instance types
+INSTANCES = ("InstanceType", "InstanceCount", "VolumeSizeInGB")
 # Members that a training job takes from its definition as they are.
 TAKEN_OVER = (
     "AlgorithmSpecification",
@@ -100,6 +102,7 @@ def child_request(definition: Definition, name: str, tuned: search.Parameters) -
     given = definition.request
     return {
         **{member: given[member] for member in TAKEN_OVER if member in given},
+        **({"ResourceConfig": _first_choice(given[CHOICE])} if CHOICE in given else {}),
         "TrainingJobName": name,
         "HyperParameters": {
             **definition.static,
@@ -107,6 +110,16 @@ def child_request(definition: Definition, name: str, tuned: search.Parameters) -
             "_tuning_objective_metric": definition.objective["MetricName"],
         },
     }
+
+
+def _first_choice(given: Row) -> Row:
+    """A training job's ResourceConfig: of several instance types the first one, which is the one
+    asked for most; here there is always room for it.
+    """
+    first = given["InstanceConfigs"][0] if given.get("InstanceConfigs") else given
+    members = {member: first[member] for member in INSTANCES if member in first}
+    key = {"VolumeKmsKeyId": given["VolumeKmsKeyId"]} if "VolumeKmsKeyId" in given else {}
+    return {**members, **key}
 
 
 def _either(config: Row, shared: str, definition: Row, own: str) -> Row:

@@ -269,7 +269,7 @@ def test_operations_are_listed_with_what_each_supports(cli: CommandLine) -> None
     assert "RoleArn" in training["kept, not acted on"]
     limited = training["with these values only"]
     assert "AlgorithmSpecification.TrainingInputMode = 'File' or 'FastFile' or 'Pipe'" in limited
-    assert "DebugHookConfig" in training["refused"]
+    assert "DebugRuleConfigurations" in training["refused"]
     assert "CreateTrainingJob\n    supported: " in cli.run("operations").out
 
 

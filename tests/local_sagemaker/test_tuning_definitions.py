@@ -110,6 +110,59 @@ def test_several_definitions_that_cannot_be_meant_are_refused(
         sagemaker.create_hyper_parameter_tuning_job(**request)
 
 
+CHOICE = "HyperParameterTuningResourceConfig"
+SMALL = {"InstanceType": "ml.m5.large", "InstanceCount": 1, "VolumeSizeInGB": 5}
+LARGE = {"InstanceType": "ml.m5.xlarge", "InstanceCount": 2, "VolumeSizeInGB": 7}
+
+
+@pytest.mark.parametrize(
+    ("given", "got"),
+    [
+        (LARGE, LARGE),
+        (
+            {
+                "InstanceConfigs": [LARGE, SMALL],
+                "AllocationStrategy": "Prioritized",
+                "VolumeKmsKeyId": "k",
+            },
+            {**LARGE, "VolumeKmsKeyId": "k"},
+        ),
+    ],
+)
+def test_of_several_instance_types_the_first_is_taken(
+    local: Any, sagemaker: Any, given: dict[str, Any], got: dict[str, Any]
+) -> None:
+    request = tuning(local, LOSS_IS_A, ONE_TO_TWO)
+    del request[DEFINITION]["ResourceConfig"]
+    request[DEFINITION][CHOICE] = given
+    finish(local, request)
+    name = children(local)[0]["TrainingJobName"]
+    assert sagemaker.describe_training_job(TrainingJobName=name)["ResourceConfig"] == got
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda d: d.pop("ResourceConfig"), f"give either ResourceConfig or {CHOICE}"),
+        (lambda d: d.update({CHOICE: SMALL}), f"give either ResourceConfig or {CHOICE}"),
+        (lambda d: d.update({CHOICE: {}}) or d.pop("ResourceConfig"), "either InstanceConfigs or"),
+        (
+            lambda d: (
+                d.update({CHOICE: {**SMALL, "InstanceConfigs": [LARGE]}}) or d.pop("ResourceConfig")
+            ),
+            "either InstanceConfigs or all of InstanceType, InstanceCount, VolumeSizeInGB",
+        ),
+    ],
+)
+def test_instances_that_are_not_said_or_said_twice_are_refused(
+    local: Any, sagemaker: Any, change: Callable[[dict[str, Any]], Any], said: str
+) -> None:
+    request = tuning(local, LOSS_IS_A, ONE_TO_TWO)
+    change(request[DEFINITION])
+    with pytest.raises(ClientError, match=said):
+        sagemaker.create_hyper_parameter_tuning_job(**request)
+
+
 def warm(request: dict[str, Any], kind: str, *parents: str) -> dict[str, Any]:
     """The request once more, started from these parents."""
     return {
