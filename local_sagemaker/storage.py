@@ -21,10 +21,9 @@ from typing import Any
 
 from local_sagemaker import s3_wire
 from local_sagemaker.config import Config
-from local_sagemaker.s3_wire import Item, NoAnswer, Wire
+from local_sagemaker.s3_wire import CHUNK_BYTES, Item, NoAnswer, Wire
 
 THREADS = 8
-CHUNK_BYTES = 1 << 20
 # Up to here an object is held in memory on its way up.
 SMALL_BYTES = 1 << 20
 # One PUT up to here: on loopback a multipart upload only adds round trips. S3 itself allows 5 GB.

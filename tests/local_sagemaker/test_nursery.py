@@ -46,7 +46,7 @@ def start(script):
 for script in ("(setsid sleep 53.01 &); exit 5", "kill -TERM $$"):
     start(script)
     print(json.loads(said.readline())["code"], flush=True)
-running = psutil.process_iter(["cmdline"])
+running = psutil.process_iter(["cmdline"])  # a zombie of somebody has none
 print(sum(each.info["cmdline"] == ["sleep", "53.01"] for each in running))
 start("sleep 53.02")
 family = psutil.Process().children(recursive=True)
