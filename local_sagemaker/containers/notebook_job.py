@@ -195,10 +195,7 @@ def _run_cells(run: Execution, notebook: Any, kernel: str) -> None:
         on_cell_executed=save,
     )
     save()
-    try:
-        client.execute()
-    finally:
-        save()
+    client.execute()
 
 
 def _explain(notebook: Any, problem: Any) -> str:

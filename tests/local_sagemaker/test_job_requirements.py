@@ -85,7 +85,8 @@ def test_what_is_installed_here_already_is_not_installed_again(local: Any, sagem
 def test_two_installations_of_one_job_are_both_there(local: Any, sagemaker: Any) -> None:
     wanted = a_job(
         local,
-        INSTALL + "pip install --no-index ./other*.whl && python3 -c 'import tinytool, other'",
+        INSTALL + "pip install --no-index ./other*.whl && python3 -c 'import tinytool, other' "
+        "&& tinytool && other",
     )
     other = a_wheel("other", requires="tinytool")
     local.s3.put_object(Bucket=local.bucket, Key=f"code-1.0/{wheel_name('other')}", Body=other)
