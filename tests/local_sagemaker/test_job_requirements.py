@@ -190,6 +190,4 @@ def test_what_goes_around_our_pip_cannot_write_into_our_environment(
 @PROTECTED
 def test_the_interpreter_below_ours_is_protected_too(local: Any, sagemaker: Any) -> None:
     folder = sysconfig.get_path("purelib", vars={"base": sys.base_prefix})
-    sagemaker.create_processing_job(**a_job(local, f"touch {folder}/tinytool.pth"))
-    assert local.until("processing-job", "job")["ProcessingJobStatus"] == "Failed"
-    assert not Path(folder, "tinytool.pth").exists()
+    run(local, sagemaker, a_job(local, f"test -d {folder}; test ! -w {folder}"))

@@ -216,9 +216,6 @@ def test_an_unknown_job_is_not_found_in_awss_words(sagemaker: Any) -> None:
 @pytest.mark.parametrize(
     ("member", "change"),
     [
-        ("InputMode", lambda r: r["AlgorithmSpecification"].update(TrainingInputMode="Pipe")),
-        ("CompressionType", lambda r: r["InputDataConfig"][0].update(CompressionType="Gzip")),
-        ("S3DataType", lambda r: source_of(r).update(S3DataType="AugmentedManifestFile")),
         (
             "LocalPath",
             lambda r: r.update(CheckpointConfig=OUTSIDE),
