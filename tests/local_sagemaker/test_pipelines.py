@@ -101,7 +101,8 @@ def test_mistakes_in_a_definition_are_refused_with_their_place(sagemaker: Any) -
     tuning = json.dumps({"Steps": [{"Name": "Tune", "Type": "AutoML", "Arguments": {}}]})
     message = refused(sagemaker, PipelineDefinition=tuning)
     assert "step 'Tune' has the type 'AutoML', which is not supported" in message
-    assert "Condition, Endpoint, EndpointConfig, Fail, Lambda, Model" in message
+    assert "Condition, Endpoint, EndpointConfig, Fail" in message
+    assert "InferenceComponent, Lambda, Model" in message
 
 
 def test_bad_names_and_unsupported_members_are_refused(sagemaker: Any) -> None:
