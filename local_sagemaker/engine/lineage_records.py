@@ -3,8 +3,8 @@
 From AWS's page "Amazon SageMaker-Created Tracking Entities": a job's image, inputs and outputs; a
 model package's containers, its group and its approvals; an endpoint and its deployments. Directions
 are those of its query examples: DataSet -> TrainingJob -> Model -> model package -> ModelDeployment
--> Endpoint. Names follow what AWS's notebooks print (`<group>-<version>-<status>-<time>-aws-model-
-package`); that of a deployment is not documented and is chosen here: `<endpoint>-<time>-aws-model-
+-> Endpoint. AWS documents no names: an approval's (`<group>-<version>-<status>-<time>-aws-model-
+package`) ends as the SDK expects it, its other parts are from memory; that of a deployment is chosen here: `<endpoint>-<time>-aws-model-
 deployment`. AWS's page gives a transform job its data alone; here its model contributes too, so
 that a model's descendants tell where it was used. Times in names are seconds since the epoch (a
 deployment's milliseconds), of what happened to the resource, so that recording it again gives the
@@ -21,6 +21,7 @@ from local_sagemaker.arns import arn
 from local_sagemaker.config import Config
 from local_sagemaker.engine import lineage
 from local_sagemaker.engine.lineage import ACTION, ARTIFACT, CONTEXT, NOUNS, Vertex
+from local_sagemaker.engine.model_containers import CONTAINERS
 from local_sagemaker.store import Row
 
 Look = Callable[[str, str], Row | None]  # kind, name -> the resource's row
@@ -175,9 +176,8 @@ def _typed(container: Row, **types: str) -> Iterator[tuple[str, str]]:
 
 
 def _served(record: Record, row: Row, look: Look) -> Iterator[Vertex]:
-    for each in row.get("LocalPlan", ()):
-        for uri, type_ in _typed(each, Image="Image", ModelDataUrl="Model"):
-            yield record.artifact(uri, type_)
+    for planned in row.get("LocalPlan", ()):
+        yield from _of_containers(record, planned.get("Containers", ()))
     config = look("endpoint-config", row["EndpointConfigName"]) or {}
     for variant in config.get("ProductionVariants", ()):
         yield from _of_model(record, look, variant.get("ModelName", ""))
@@ -186,12 +186,19 @@ def _served(record: Record, row: Row, look: Look) -> Iterator[Vertex]:
 def _of_model(record: Record, look: Look, name: str) -> Iterator[Vertex]:
     """The artifacts behind a model: image, data, and the model package it was made from."""
     row = look("model", name) or {}
-    for uri, type_ in _typed(row.get("LocalContainer", {}), Image="Image", ModelDataUrl="Model"):
-        yield record.artifact(uri, type_)
-    named = (row.get("PrimaryContainer") or {}).get("ModelPackageName", "")
-    if named:
-        found = named if named.startswith("arn:") else arn(record.config, "model-package", named)
-        yield record.artifact(found, "Model")
+    yield from _of_containers(record, row.get(CONTAINERS, ()))
+    for each in (row.get("PrimaryContainer", {}), *row.get("Containers", ())):
+        named = each.get("ModelPackageName", "")
+        if named:
+            whole = named.startswith("arn:")
+            found = named if whole else arn(record.config, "model-package", named)
+            yield record.artifact(found, "Model")
+
+
+def _of_containers(record: Record, containers: Iterable[Row]) -> Iterator[Vertex]:
+    for each in containers:
+        for uri, type_ in _typed(each, Image="Image", ModelDataUrl="Model"):
+            yield record.artifact(uri, type_)
 
 
 def _values(part: Any, path: list[str]) -> Iterable[str]:

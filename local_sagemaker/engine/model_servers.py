@@ -10,6 +10,7 @@ that dead ones are replaced, is crew.py's; a batch transform job has a few of it
 
 from __future__ import annotations
 
+import random
 import shutil
 import socket
 import threading
@@ -17,7 +18,6 @@ import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from local_sagemaker import images, overlays
 from local_sagemaker.config import client_environment
@@ -37,6 +37,7 @@ from local_sagemaker.storage import StorageError
 PING_TIMEOUT_SECONDS = 2.0
 PING_PAUSE_SECONDS = 0.025
 LOG_LINES, LOG_BYTES = 5, 4096
+PORTS = (12_000, 32_000)
 
 
 class InstanceError(Exception):
@@ -114,11 +115,14 @@ def wait_until_healthy(
 
 
 def free_port() -> int:
-    """A loopback port that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: Any = probe.getsockname()[1]
-    return int(port)
+    """A loopback port that nobody has now, below those that the kernel gives to connections: one of
+    theirs would soon be somebody else's, before the model server has bound it.
+    """
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            port = random.randrange(*PORTS)  # noqa: S311 - no secret
+            probe.bind((LOOPBACK, port))
+            return port
 
 
 def _pings(connections: Connections) -> bool:

@@ -119,8 +119,8 @@ def kill_after(monkeypatch: pytest.MonkeyPatch, store: Store, writes: int) -> No
 
         return go
 
-    monkeypatch.setattr(store, "edit", counted(store.edit))
-    monkeypatch.setattr(store, "insert", counted(store.insert))
+    for name in ("edit", "edit_part", "insert"):
+        monkeypatch.setattr(store, name, counted(getattr(store, name)))
 
 
 def drive(run: Run) -> None:

@@ -10,13 +10,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local_sagemaker import images
 from local_sagemaker.config import client_environment
 from tests.local_sagemaker.hosting import create_model
 from tests.local_sagemaker.pipelining import ROLE, listed, rerun
@@ -68,15 +67,14 @@ sagemaker-clarify-processing:
 
 
 @pytest.fixture
-def analyzing(start: Callable[..., Any], tmp_path: Path) -> Iterator[Any]:
+def analyzing(start: Callable[..., Any], tmp_path: Path) -> Any:
     """A server whose user has analyzers of their own."""
     home = tmp_path / "home"
     home.mkdir()
     (tmp_path / "quality.py").write_text(QUALITY)
     (tmp_path / "clarify.py").write_text(CLARIFY)
     (home / "images.yaml").write_text(IMAGES.format(folder=tmp_path))
-    yield start(home, slots=2)
-    images.use({})
+    return start(home, slots=2)
 
 
 def compiled(local: Any, folder: Path) -> dict[str, Any]:

@@ -158,7 +158,7 @@ def test_metrics_take_the_last_number_of_each_definition(tmp_path: Path) -> None
         {"Name": "validation:auc", "Regex": r".*\[[0-9]+\].*#011validation-auc:(\S+)"},
         {"Name": "absent", "Regex": "absent=(.*)"},
     ]
-    assert metrics.final(definitions, [log], 5.0) == [
+    assert metrics.final(metrics.summaries(definitions, [log], 5.0)) == [
         {"MetricName": "train:auc", "Value": 0.3, "Timestamp": 5.0},
         {"MetricName": "validation:auc", "Value": 0.2, "Timestamp": 5.0},
     ]
