@@ -1,14 +1,14 @@
 """What AWS records of a resource by itself: which entities, and how they are associated. Pure.
 
 From AWS's page "Amazon SageMaker-Created Tracking Entities": a job's image, inputs and outputs; a
-model package's containers, its group and its approvals; an endpoint and its deployments. Directions
-are those of its query examples: DataSet -> TrainingJob -> Model -> model package -> ModelDeployment
--> Endpoint. AWS documents no names: an approval's (`<group>-<version>-<status>-<time>-aws-model-
-package`) ends as the SDK expects it, its other parts are from memory; that of a deployment is chosen here: `<endpoint>-<time>-aws-model-
-deployment`. AWS's page gives a transform job its data alone; here its model contributes too, so
-that a model's descendants tell where it was used. Times in names are seconds since the epoch (a
-deployment's milliseconds), of what happened to the resource, so that recording it again gives the
-same names.
+model package's containers, its group and its approvals; an endpoint and its deployments.
+Directions are those of its query examples: DataSet -> TrainingJob -> Model -> model package ->
+ModelDeployment -> Endpoint. AWS documents no names: an approval's
+(`<group>-<version>-<status>-<time>-aws-model-package`) ends as the SDK expects it, its other parts
+are from memory; that of a deployment is chosen here: `<endpoint>-<time>-aws-model-deployment`.
+AWS's page gives a transform job its data alone; here its model contributes too, so that a model's
+descendants tell where it was used. Times in names are seconds since the epoch (a deployment's
+milliseconds), of what happened to the resource, so that recording it again gives the same names.
 """
 
 from __future__ import annotations
