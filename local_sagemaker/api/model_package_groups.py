@@ -4,6 +4,7 @@ model_packages.py.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from local_sagemaker import lifecycle
@@ -12,9 +13,10 @@ from local_sagemaker.engine import registry
 from local_sagemaker.errors import conflict, validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
-from local_sagemaker.store import Duplicate
+from local_sagemaker.store import Duplicate, Row
 
 KIND = "model-package-group"
+POLICY = "ResourcePolicy"  # a member of ours in a group's row; no Describe shape has it
 SORT_KEYS = {"CreationTime": "CreationTime", "Name": "ModelPackageGroupName"}
 
 
@@ -77,3 +79,44 @@ def delete_model_package_group(plane: Plane, request: dict[str, Any]) -> dict[st
         )
     plane.store.delete(KIND, name)
     return {}
+
+
+@operation("PutModelPackageGroupPolicy", ("ModelPackageGroupName",), kept=("ResourcePolicy",))
+def put_model_package_group_policy(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    """Kept and shown, not enforced: everybody here is the account's owner."""
+    group = registry.group(plane, request["ModelPackageGroupName"])
+    policy = request["ResourcePolicy"]
+    if not _is_policy(policy):
+        raise validation(f"ResourcePolicy is no JSON policy with a Statement: {policy[:80]!r}")
+    return _with_policy(plane, group, policy)
+
+
+@operation("GetModelPackageGroupPolicy")
+def get_model_package_group_policy(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    group = registry.group(plane, request["ModelPackageGroupName"])
+    if POLICY not in group:
+        raise validation(f"Model Package Group {group['ModelPackageGroupArn']} has no policy.")
+    return {"ResourcePolicy": group[POLICY]}
+
+
+@operation("DeleteModelPackageGroupPolicy")
+def delete_model_package_group_policy(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    group = registry.group(plane, request["ModelPackageGroupName"])
+    _with_policy(plane, group, None)
+    return {}
+
+
+def _with_policy(plane: Plane, group: Row, policy: str | None) -> Row:
+    def change(row: Row) -> Row:
+        kept = {key: value for key, value in row.items() if key != POLICY}
+        return kept if policy is None else {**kept, POLICY: policy}
+
+    return plane.store.edit(KIND, group["ModelPackageGroupName"], change)
+
+
+def _is_policy(text: str) -> bool:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(document, dict) and "Statement" in document

@@ -7,7 +7,7 @@ from typing import Any
 from local_sagemaker import paging
 from local_sagemaker.arns import arn
 from local_sagemaker.engine import registry
-from local_sagemaker.errors import conflict, validation
+from local_sagemaker.errors import ApiError, conflict, validation
 from local_sagemaker.events import Change
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -72,6 +72,19 @@ def create_model_package(plane: Plane, request: dict[str, Any]) -> dict[str, Any
 @operation("DescribeModelPackage", ("ModelPackageName",), only={"IncludedData": ("AllData",)})
 def describe_model_package(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     return registry.version(plane, request["ModelPackageName"])
+
+
+@operation("BatchDescribeModelPackage")
+def batch_describe_model_package(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    """What is there, and an error of its own for each ARN that is not."""
+    found: dict[str, Row] = {}
+    missing: dict[str, Row] = {}
+    for each in request["ModelPackageArnList"]:
+        try:
+            found[each] = registry.version(plane, each)
+        except ApiError as error:
+            missing[each] = {"ErrorCode": error.code, "ErrorResponse": error.message}
+    return {"ModelPackageSummaries": found, "BatchDescribeModelPackageErrorMap": missing}
 
 
 @operation("ListModelPackages")

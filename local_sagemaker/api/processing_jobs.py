@@ -6,8 +6,8 @@ from typing import Any
 
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import experiments, jobs, processing
-from local_sagemaker.errors import resource_in_use, validation
+from local_sagemaker.engine import experiments, job_rows, jobs, processing
+from local_sagemaker.errors import resource_in_use
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Duplicate
@@ -85,7 +85,7 @@ def create_processing_job(plane: Plane, request: dict[str, Any]) -> dict[str, An
 
 @operation("DescribeProcessingJob")
 def describe_processing_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
-    return _existing(plane, request["ProcessingJobName"])
+    return job_rows.existing(plane, KIND, request["ProcessingJobName"])
 
 
 @operation("ListProcessingJobs")
@@ -96,18 +96,9 @@ def list_processing_jobs(plane: Plane, request: dict[str, Any]) -> dict[str, Any
 
 @operation("StopProcessingJob")
 def stop_processing_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
-    row = _existing(plane, request["ProcessingJobName"])
-    if row["ProcessingJobStatus"] != "InProgress":
-        raise validation(
-            "The request was rejected because the processing job is in status "
-            f"{row['ProcessingJobStatus']}."
-        )
-    jobs.stop(plane, KIND, row["ProcessingJobName"])
-    return {}
+    return job_rows.stop(plane, KIND, request["ProcessingJobName"])
 
 
-def _existing(plane: Plane, name: str) -> dict[str, Any]:
-    row = plane.store.get(KIND, name)
-    if row is None:
-        raise validation(f"Could not find requested job with name: {name}")
-    return row
+@operation("DeleteProcessingJob")
+def delete_processing_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    return job_rows.delete(plane, KIND, request["ProcessingJobName"])

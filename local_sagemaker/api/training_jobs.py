@@ -6,8 +6,8 @@ from typing import Any
 
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import experiments, jobs, training
-from local_sagemaker.errors import resource_in_use, validation
+from local_sagemaker.engine import experiments, job_rows, jobs, training
+from local_sagemaker.errors import resource_in_use
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Duplicate
@@ -106,7 +106,7 @@ def create_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]
 
 @operation("DescribeTrainingJob")
 def describe_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
-    return _existing(plane, request["TrainingJobName"])
+    return job_rows.existing(plane, KIND, request["TrainingJobName"])
 
 
 @operation(
@@ -131,18 +131,9 @@ def list_training_jobs(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
 
 @operation("StopTrainingJob")
 def stop_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
-    row = _existing(plane, request["TrainingJobName"])
-    if row["TrainingJobStatus"] != "InProgress":
-        raise validation(
-            "The request was rejected because the training job is in status "
-            f"{row['TrainingJobStatus']}."
-        )
-    jobs.stop(plane, KIND, row["TrainingJobName"])
-    return {}
+    return job_rows.stop(plane, KIND, request["TrainingJobName"])
 
 
-def _existing(plane: Plane, name: str) -> dict[str, Any]:
-    row = plane.store.get(KIND, name)
-    if row is None:
-        raise validation("Requested resource not found.")
-    return row
+@operation("DeleteTrainingJob")
+def delete_training_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
+    return job_rows.delete(plane, KIND, request["TrainingJobName"])

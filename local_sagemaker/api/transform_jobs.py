@@ -6,7 +6,7 @@ from typing import Any
 
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import experiments, jobs, transform, variants
+from local_sagemaker.engine import experiments, job_rows, jobs, transform, variants
 from local_sagemaker.engine.model_containers import CONTAINERS, DIRECT, execution_mode
 from local_sagemaker.errors import resource_in_use, validation
 from local_sagemaker.operations import operation
@@ -90,7 +90,7 @@ def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any
 
 @operation("DescribeTransformJob")
 def describe_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
-    return _existing(plane, request["TransformJobName"])
+    return job_rows.existing(plane, KIND, request["TransformJobName"])
 
 
 @operation("ListTransformJobs")
@@ -101,18 +101,4 @@ def list_transform_jobs(plane: Plane, request: dict[str, Any]) -> dict[str, Any]
 
 @operation("StopTransformJob")
 def stop_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
-    row = _existing(plane, request["TransformJobName"])
-    if row["TransformJobStatus"] != "InProgress":
-        raise validation(
-            "The request was rejected because the transform job is in status "
-            f"{row['TransformJobStatus']}."
-        )
-    jobs.stop(plane, KIND, row["TransformJobName"])
-    return {}
-
-
-def _existing(plane: Plane, name: str) -> dict[str, Any]:
-    row = plane.store.get(KIND, name)
-    if row is None:
-        raise validation(f"Could not find requested job with name: {name}")
-    return row
+    return job_rows.stop(plane, KIND, request["TransformJobName"])

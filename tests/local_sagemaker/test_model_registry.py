@@ -159,3 +159,30 @@ def test_an_answer_that_cannot_be_remembered_leaves_no_version(
     )
     assert sagemaker.create_model_package(**request)["ModelPackageArn"].endswith("/once/1")
     assert sagemaker.create_model_package(**request)["ModelPackageArn"].endswith("/once/1")
+
+
+def test_versions_are_described_together_and_missing_ones_have_an_error(sagemaker: Any) -> None:
+    sagemaker.create_model_package_group(ModelPackageGroupName="g")
+    one = sagemaker.create_model_package(ModelPackageGroupName="g")["ModelPackageArn"]
+    gone = one[:-1] + "7"
+    told = sagemaker.batch_describe_model_package(ModelPackageArnList=[one, gone])
+    assert told["ModelPackageSummaries"][one]["ModelPackageVersion"] == 1
+    assert list(told["ModelPackageSummaries"]) == [one]
+    assert list(told["BatchDescribeModelPackageErrorMap"]) == [gone]
+    assert "does not exist" in told["BatchDescribeModelPackageErrorMap"][gone]["ErrorResponse"]
+
+
+def test_the_policy_of_a_group_is_kept_until_it_is_deleted(sagemaker: Any) -> None:
+    sagemaker.create_model_package_group(ModelPackageGroupName="g")
+    group = {"ModelPackageGroupName": "g"}
+    with pytest.raises(ClientError, match="has no policy"):
+        sagemaker.get_model_package_group_policy(**group)
+    policy = '{"Version": "2012-10-17", "Statement": []}'
+    answer = sagemaker.put_model_package_group_policy(**group, ResourcePolicy=policy)
+    assert answer["ModelPackageGroupArn"].endswith(":model-package-group/g")
+    assert sagemaker.get_model_package_group_policy(**group)["ResourcePolicy"] == policy
+    with pytest.raises(ClientError, match="no JSON policy with a Statement"):
+        sagemaker.put_model_package_group_policy(**group, ResourcePolicy="[]")
+    sagemaker.delete_model_package_group_policy(**group)
+    with pytest.raises(ClientError, match="has no policy"):
+        sagemaker.get_model_package_group_policy(**group)
