@@ -17,6 +17,7 @@ from local_sagemaker.config import client_environment
 from tests.local_sagemaker.test_training_jobs import members
 from tests.local_sagemaker.wheels import a_wheel, wheel_name
 
+SECONDS = 240.0  # the SDK is slow to import on a busy machine
 PROGRAM = Path(__file__).with_name("sdk_program.py")
 TRAIN = """\
 import argparse, json, os
@@ -79,15 +80,17 @@ def test_every_kind_of_sdk_job_runs_unpatched(local: Any, tmp_path: Path) -> Non
         "requirements": f'{{{channels}4, "tool": 42}}',
     }
     for label, model in expected.items():
-        row = local.until("training-job", jobs[label])
+        row = local.until("training-job", jobs[label], timeout=SECONDS)
         assert row["TrainingJobStatus"] == "Completed", (label, row.get("FailureReason"))
         archive = local.read(f"models/{jobs[label]}/output/model.tar.gz")
         assert members(archive)["model.json"].decode() == model
     for label, found in (("script-processor", "nothing"), ("framework-processor", "tinytool")):
-        row = local.until("processing-job", jobs[label])
+        row = local.until("processing-job", jobs[label], timeout=SECONDS)
         assert row["ProcessingJobStatus"] == "Completed", (label, row.get("FailureReason"))
         assert local.read(f"{label}/seen").decode() == f"a|b c|{found}"
-    execution = local.until("pipeline-execution", jobs["pipeline"], "Succeeded", "Failed")
+    execution = local.until(
+        "pipeline-execution", jobs["pipeline"], "Succeeded", "Failed", timeout=SECONDS
+    )
     assert execution["PipelineExecutionStatus"] == "Succeeded"
     logs = (local.plane.config.home / "logs/training-job").glob("pipelines-*-ten-*.log")
     assert "the answer is 20" in next(logs).read_text()
