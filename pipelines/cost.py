@@ -116,7 +116,7 @@ def estimate(
     chosen: values of pipeline parameters. measured, given: minutes by step. Raises CostError when
     an instance type has no price, or `given` names a step that is not there.
     """
-    document = json.loads(definition)
+    document = _parsed(definition)
     parameters = {p["Name"]: p.get("DefaultValue") for p in document.get("Parameters", [])}
     read = _Reader({**parameters, **chosen})
     steps = list(_steps(document["Steps"]))
@@ -177,6 +177,14 @@ def measured_in(client: Any, arn: str) -> dict[str, float]:
         if step["StepStatus"] == "Succeeded" and not execution.is_cached(step)
         if (seconds := execution.seconds(step)) is not None
     }
+
+
+def _parsed(definition: str) -> dict[str, Any]:
+    try:
+        document = json.loads(definition)
+        return {**document, "Steps": list(document["Steps"])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise CostError("That is no pipeline definition: it needs JSON with Steps.") from error
 
 
 def _steps(steps: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
