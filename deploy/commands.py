@@ -18,6 +18,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from pipelines import settings
+from pipelines.prices import CostError
 from pipelines.settings import PROJECT, TARGETS, Settings, SettingsError
 from steps.problem import Problem, ProblemError, load
 
@@ -81,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         answer: Answer = arguments.command(arguments)
     except Refused as refused:
         answer, exit_code = refused.answer, 1
-    except (DeployError, SettingsError) as error:
+    except (DeployError, SettingsError, CostError) as error:
         return _failed(arguments, str(error), error.exit_code)
     except ProblemError as error:
         return _failed(arguments, str(error), 2)

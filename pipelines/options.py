@@ -7,6 +7,7 @@ and -tags mean there what they mean here. What is done with them is pipelines/ru
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,13 @@ def parse(argv: list[str] | None, default_target: str) -> argparse.Namespace:
     how.add_argument("--dry-run", action="store_true", help="print the definition, start nothing")
     how.add_argument("--no-wait", action="store_true", help="start it and return")
     how.add_argument("--parallel", type=int, metavar="N", help="at most N steps at a time")
+    how.add_argument(
+        "--budget",
+        type=float,
+        metavar="USD",
+        help="on AWS, refuse to start a run that costs more, with a month of its endpoint",
+    )
+    how.add_argument("--prices", type=Path, metavar="FILE", help="a table of prices of your own")
     how.add_argument("--json", action="store_true", help="print one JSON document")
     how.add_argument("--stop", metavar="EXECUTION_ARN", help="stop that execution, and return")
     template = parser.add_argument_group("as in SageMaker's project templates")
@@ -64,6 +72,8 @@ def parse(argv: list[str] | None, default_target: str) -> argparse.Namespace:
     for flag, value in (("--rows", args.rows), ("--parallel", args.parallel)):
         if value is not None and value < 1:
             parser.error(f"{flag} is {value}; allowed: 1 or more")
+    if args.budget is not None and not 0 < args.budget < math.inf:
+        parser.error(f"--budget is {args.budget}; allowed: a number of USD above 0")
     return args
 
 

@@ -21,11 +21,23 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from pipelines import bundle, data, definition, execution, modules, options, results, settings
+from pipelines import (
+    bundle,
+    cost,
+    data,
+    definition,
+    execution,
+    modules,
+    options,
+    prices,
+    results,
+    settings,
+)
 from pipelines.bundle import Bundle, BundleError
 from pipelines.data import DataError, Source
 from pipelines.definition import Compiled
 from pipelines.modules import UsageError
+from pipelines.prices import CostError
 from pipelines.settings import Settings, SettingsError
 from pipelines.uploads import data_key, ensure_bucket, upload_bundle, upload_data
 from steps.problem import Problem, ProblemError, load
@@ -55,7 +67,7 @@ def main(argv: list[str] | None = None, default_target: str = "local") -> int:
         return _stop(args) if args.stop else _run(args)
     except (UsageError, ProblemError) as error:
         return _failed(args, str(error), 2)
-    except (SettingsError, DataError) as error:
+    except (SettingsError, DataError, CostError) as error:
         return _failed(args, str(error), error.exit_code)
     except (BundleError, ClientError, BotoCoreError) as error:
         return _failed(args, str(error), 1)
@@ -95,6 +107,7 @@ def _run(args: argparse.Namespace) -> int:
         print(json.dumps(json.loads(compiled.definition), indent=2, sort_keys=True))
         return 0
     client = settings.sagemaker(place)
+    _check_budget(args, place, ours, compiled, parameters)
     if ours and found:
         _upload(place, ours, found)
     change = _put(args, client, compiled, place, kwargs, tags)
@@ -113,6 +126,25 @@ def _run(args: argparse.Namespace) -> int:
         stop = f"python -m pipelines.run --stop {arn}{place.words.flag}"
         print(f"\nThe execution goes on: {arn}\nTo stop it: {stop}", file=sys.stderr)
         return 130
+
+
+def _check_budget(
+    args: argparse.Namespace,
+    place: Settings,
+    ours: Ours | None,
+    compiled: Compiled,
+    parameters: dict[str, str],
+) -> None:
+    """CostError when --budget, or that of the problem, is less than what this would cost."""
+    budget = args.budget or (ours.problem.deploy.budget if ours else None)
+    if budget is None or not place.words.billed:
+        return
+    table = prices.load(args.prices)
+    measured = cost.measured(settings.sagemaker(place), compiled.name)
+    told = cost.estimate(compiled.definition, parameters, table, measured)
+    cost.check_budget(told, budget)
+    for each in told.untold:
+        print(f"warning: the budget does not count {each}", file=sys.stderr)
 
 
 def _put(

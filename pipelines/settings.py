@@ -57,6 +57,7 @@ class Target(NamedTuple):
     stays_up: str
     stop_command: str  # {config}
     flag: str
+    billed: bool
 
 
 TARGETS: dict[str, Target] = {
@@ -66,6 +67,7 @@ TARGETS: dict[str, Target] = {
         stays_up="the local SageMaker",
         stop_command="make down",
         flag="",
+        billed=False,
     ),
     "aws": Target(
         poll_seconds=10.0,
@@ -73,6 +75,7 @@ TARGETS: dict[str, Target] = {
         stays_up="",
         stop_command="python -m deploy.endpoint delete --config {config} --target aws",
         flag=" --target aws",
+        billed=True,
     ),
 }
 

@@ -271,13 +271,16 @@ class Split(_Part):
 
 
 class Deploy(_Part):
-    """Where a released version goes. `endpoint` defaults to the problem's name."""
+    """Where a released version goes. `endpoint` defaults to the problem's name; `budget` is the
+    most USD that a run on AWS may cost, with a month of its endpoint.
+    """
 
     approval: Literal["automatic", "manual"] = "automatic"
     endpoint: Annotated[StrictStr, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
     instance_type: Annotated[StrictStr, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = (
         "ml.m5.large"
     )
+    budget: Annotated[Number, Field(gt=0)] | None = None
 
 
 class Problem(_Part):
@@ -338,8 +341,12 @@ class Problem(_Part):
         return self.fairness.models or yes_or_no
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, defaults left out; equal problems give equal text."""
-        body = self.model_dump(mode="json", exclude_defaults=True)
+        """Canonical JSON: sorted keys, defaults left out; equal problems give equal text.
+
+        It travels with the code, so the budget stays out: a new one must not make jobs run again.
+        """
+        out = {"deploy": {"budget"}}
+        body = self.model_dump(mode="json", exclude_defaults=True, exclude=out)
         return json.dumps(body, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
 

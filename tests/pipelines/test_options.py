@@ -57,7 +57,15 @@ def test_a_parameter_without_default_must_be_given() -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [["--rows", "0"], ["--parallel", "-1"], ["--target", "moon"], ["--ro", "5"]]
+    "argv",
+    [
+        ["--rows", "0"],
+        ["--parallel", "-1"],
+        ["--target", "moon"],
+        ["--ro", "5"],
+        ["--budget", "0"],
+        ["--budget", "nan"],
+    ],
 )
 def test_bad_usage_exits_with_two(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from pipelines import definition, run, run_pipeline, settings
+from pipelines import cost, definition, run, run_pipeline, settings
 from pipelines.definition import Compiled
 from pipelines.settings import Settings
 
@@ -307,6 +308,68 @@ def test_a_dry_run_prints_the_definition_and_sends_nothing(
     assert run.main([*COMMAND, "--dry-run"]) == 0
     assert document(capsys) == DEFINITION
     assert (sagemaker.asked, s3.put) == ([], {})
+
+
+PAID = {
+    "Parameters": [],
+    "Steps": [
+        {
+            "Name": "Prepare",
+            "Type": "Processing",
+            "Arguments": {
+                "ProcessingResources": {
+                    "ClusterConfig": {"InstanceType": "ml.m5.xlarge", "InstanceCount": 1}
+                }
+            },
+        },
+        {"Name": "Ask", "Type": "Lambda", "Arguments": {}},
+    ],
+}
+
+
+@pytest.fixture
+def billed(play: Play, monkeypatch: pytest.MonkeyPatch, place: Settings) -> SageMaker:
+    """The place is AWS, and the pipeline has one job that costs 0.02 USD."""
+    sagemaker, _, _ = play("Executing", [])
+    monkeypatch.setattr(settings, "resolve", lambda *_, **__: replace(place, target="aws"))
+    compiled = Compiled("telco-churn", json.dumps(PAID))
+    monkeypatch.setattr(definition, "compile_ours", lambda *_: compiled)
+    monkeypatch.setattr(cost, "measured", lambda *_: {})
+    return sagemaker
+
+
+def test_a_run_above_the_budget_is_not_started(
+    billed: SageMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main([*COMMAND, "--target", "aws", "--budget", "0.01", "--json"]) == 1
+    assert "above the budget of 0.01 USD; nothing was started" in document(capsys)["reason"]
+    assert billed.asked == []
+
+
+def test_a_run_within_the_budget_says_what_the_budget_does_not_count(
+    billed: SageMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main([*COMMAND, "--target", "aws", "--budget", "0.02", "--no-wait"]) == 0
+    assert "warning: the budget does not count Ask" in capsys.readouterr().err
+    assert "start" in dict(billed.asked)
+
+
+def test_the_problems_budget_holds_where_none_is_given(
+    billed: SageMaker, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    config = tmp_path / "telco.yaml"
+    config.write_text(TELCO.read_text() + "\n")
+    text = config.read_text().replace("deploy: {", "deploy: {budget: 0.01, ")
+    config.write_text(text)
+    words = ["--config", str(config), "--data", "customers.csv", "--no-wait"]
+    assert run.main([*words, "--json"]) == 1
+    assert "above the budget" in document(capsys)["reason"]
+    assert run.main([*words, "--budget", "1"]) == 0
+
+
+def test_a_laptop_costs_nothing(play: Play) -> None:
+    play("Executing", [])
+    assert run.main([*COMMAND, "--budget", "0.01", "--no-wait"]) == 0
 
 
 def test_ctrl_c_says_that_the_execution_goes_on(

@@ -59,6 +59,13 @@ def test_a_spec_tells_features_targets_and_id_apart(tmp_path: Path) -> None:
     assert spec.deploy.endpoint == "tiny"
 
 
+def test_a_budget_is_read_and_changes_nothing_that_jobs_see(tmp_path: Path) -> None:
+    plain = loaded(tmp_path, SPEC)
+    spec = loaded(tmp_path, SPEC + "\ndeploy: {budget: 25.5}\n")
+    assert (spec.deploy.budget, plain.deploy.budget) == (25.5, None)
+    assert spec.to_json() == plain.to_json()
+
+
 def test_yes_and_no_are_words_and_1e2_is_a_number(tmp_path: Path) -> None:
     spec = loaded(tmp_path, SPEC)
     assert spec.column("left").true == ("Yes",)
@@ -114,6 +121,7 @@ def test_a_boolean_without_words_gets_the_usual_ones(tmp_path: Path) -> None:
         ("name: tiny", "name: tiny\nsplit: {stratify: agee}", ["split.stratify", "mean 'age'"]),
         ("name: tiny", "name: tiny\ndata: {header: 1}", ["data.header is 1", "true or false"]),
         ("name: tiny", "name: tiny\ndeploy: {approval: maybe}", ["deploy.approval", "'manual'"]),
+        ("name: tiny", "name: tiny\ndeploy: {budget: 0}", ["deploy.budget is 0", "greater than 0"]),
         ("name: tiny", "name: tiny\nname: twice", ["line 2", "'name'", "twice"]),
         ("  age: {", "  key: {", ["line 4", "'key'", "twice"]),
         ("models:", "models: {", ["not YAML", "line"]),
