@@ -1,4 +1,4 @@
-"""`python -m steps.compare CHAMPION CHALLENGER`: which of two versions predicts better, by how much.
+"""`python -m steps.compare CHAMPION CHALLENGER`: which of two versions predicts better, how much.
 
 Each is a folder as Evaluate leaves it: evaluation.json and predictions.npz. Both are scored on the
 test rows that they share, so neither was trained on them, and the interval of the difference comes
