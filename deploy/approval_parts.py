@@ -5,7 +5,6 @@ changed or left; what happened to each is yielded. Policies are in approval_poli
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import io
 import json
@@ -341,7 +340,6 @@ def _found(read: Callable[..., Any], **named: str) -> dict[str, Any] | None:
     try:
         return dict(read(**named))
     except ClientError as error:
-        with contextlib.suppress(KeyError):
-            if error.response["Error"]["Code"] in ABSENT:
-                return None
+        if error.response["Error"]["Code"] in ABSENT:
+            return None
         raise
