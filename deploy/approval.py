@@ -33,6 +33,11 @@ REMOVE = (
     parts.without_queue,
 )
 
+TWO_DEPLOYERS = (
+    "Note: {problem} has deploy.approval: automatic, so its pipeline registers versions as "
+    "Approved and serves them itself; set it to manual, so that one alone deploys."
+)
+
 
 def main(argv: list[str] | None = None) -> int:
     top = commands.parser("deploy.approval", "Serve what is approved, by itself.", "install")
@@ -56,7 +61,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def install(arguments: argparse.Namespace) -> Answer:
     flow = _flow(arguments, needs=("role",))
-    return _done(flow, INSTALL, f"{flow.group} -> endpoint {flow.endpoint}")
+    done = _done(flow, INSTALL, f"{flow.group} -> endpoint {flow.endpoint}")
+    if flow.problem.deploy.approval != "automatic":
+        return done
+    told = f"{done.text}\n{TWO_DEPLOYERS.format(problem=flow.problem.name)}"
+    return Answer(told, done.document)
 
 
 def remove(arguments: argparse.Namespace) -> Answer:

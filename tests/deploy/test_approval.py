@@ -17,7 +17,7 @@ from local_sagemaker.config import Config
 from local_sagemaker.ministack import find_python
 from tests.deploy import real
 from tests.local_sagemaker.conftest import ROLE, Local, free_port, new_client
-from tests.local_sagemaker.hosting import XGBOOST, ask, put_model
+from tests.local_sagemaker.hosting import ADDER, XGBOOST, ask, put_model
 from tests.local_sagemaker.test_model_registry import register
 
 start, bucket = real.start, real.bucket
@@ -52,13 +52,13 @@ def local(
 
 
 @pytest.fixture
-def version(local: Local) -> Callable[[str], str]:
+def version(local: Local) -> Callable[..., str]:
     """version(word): register a model that answers with the word; its ARN."""
 
-    def make(word: str) -> str:
+    def make(word: str, code: str = ADDER) -> str:
         container = {
             "Image": XGBOOST,
-            "ModelDataUrl": put_model(local, word),
+            "ModelDataUrl": put_model(local, word, code),
             "Environment": {"SAGEMAKER_PROGRAM": "inference.py"},
         }
         specification = {
@@ -110,7 +110,7 @@ def invoke(local: Local) -> Any:
 
 
 def test_what_is_approved_is_served_and_what_is_rejected_is_taken_back(
-    local: Local, version: Callable[[str], str]
+    local: Local, version: Callable[..., str]
 ) -> None:
     version("one")
     version("two")
@@ -128,7 +128,7 @@ def test_what_is_approved_is_served_and_what_is_rejected_is_taken_back(
 
 
 def test_deploying_what_the_function_serves_changes_nothing(
-    local: Local, version: Callable[[str], str], capsys: pytest.CaptureFixture[str]
+    local: Local, version: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     version("one")
     assert run("install") == 0
@@ -140,7 +140,7 @@ def test_deploying_what_the_function_serves_changes_nothing(
 
 
 def test_a_rollback_by_hand_stays_when_the_old_event_comes_again(
-    local: Local, version: Callable[[str], str]
+    local: Local, version: Callable[..., str]
 ) -> None:
     for word in ("one", "two"):
         version(word)
@@ -152,6 +152,27 @@ def test_a_rollback_by_hand_stays_when_the_old_event_comes_again(
     assert endpoint.main(["deploy", *HERE, "--version", "1"]) == 0
     assert invoke(local)["reason"].endswith("was acted on")
     serves(local, "one")
+
+
+def test_what_is_approved_while_the_endpoint_is_being_changed_is_served_afterwards(
+    local: Local, version: Callable[..., str], tmp_path: Path
+) -> None:
+    gate = tmp_path / "gate"
+    waits = f"while not os.path.exists({str(gate)!r}): time.sleep(0.005)"
+    code = ADDER.replace("def model_fn(model_dir):", f"def model_fn(model_dir):\n    {waits}")
+    version("slow", code)
+    version("two")
+    assert run("install") == 0
+    decide("approve", 1)
+    local.until_true(lambda: local.plane.store.get("endpoint", NAME) is not None)
+    decide("approve", 2, "--force", "--reason", "no predictions in this test")
+    assert invoke(local) == {
+        "endpoint": NAME,
+        "change": "later",
+        "reason": "the endpoint is Creating",
+    }
+    gate.touch()
+    serves(local, "two")
 
 
 def test_installing_again_changes_nothing_and_repairs_what_is_missing(
@@ -189,6 +210,13 @@ def test_another_version_of_the_function_is_put_in_the_place_of_the_old(
     again = changes(capsys, "install", "--role-arn", ROLE)
     assert again.pop(f"function {NAME}-approval") == "updated"
     assert set(again.values()) == {"unchanged"}
+
+
+def test_a_problem_whose_pipeline_deploys_itself_is_told_so(
+    local: Local, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("install", "--dry-run") == 0
+    assert "Note: telco-churn has deploy.approval: automatic" in capsys.readouterr().out
 
 
 def test_removing_takes_everything_away_and_twice_is_no_error(

@@ -53,6 +53,15 @@ def test_changed_code_has_another_address(telco: Problem, checkout: Path, name: 
     assert bundle.build(telco, checkout).sha256 != before
 
 
+@pytest.mark.parametrize("name", ["steps/generate.py", "inference/handlers/approval.py"])
+def test_code_that_no_job_runs_does_not_change_the_address(
+    telco: Problem, checkout: Path, name: str
+) -> None:
+    before = bundle.build(telco, checkout).sha256
+    (checkout / name).write_text("# changed\n")
+    assert bundle.build(telco, checkout).sha256 == before
+
+
 def test_a_changed_problem_has_another_address(telco: Problem, checkout: Path) -> None:
     other = telco.model_copy(update={"description": "another"})
     assert bundle.build(other, checkout).sha256 != bundle.build(telco, checkout).sha256

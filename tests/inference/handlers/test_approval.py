@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import Stubber
 
 from inference.handlers import approval
 from inference.handlers.approval import TAG, Endpoint, Wish, plan
@@ -113,3 +118,68 @@ def test_the_same_facts_give_the_same_names() -> None:
     assert first == second
     other = plan(Wish("churn", "churn", ROLE + "2", "ml.m5.large"), version(2), endpoint(1))
     assert other.requests[0][1]["ModelName"] != first[0][1]["ModelName"]
+
+
+@pytest.fixture
+def aws() -> Iterator[Stubber]:
+    """SageMaker with version 2 approved and version 1 served, whose answers are scripted."""
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    client = boto3.client("sagemaker", region_name="us-east-1", **keys)
+    created = {"CreationTime": datetime(2026, 1, 1, tzinfo=UTC)}
+    package = {"ModelPackageArn": ARN.format(2), "ModelPackageStatus": "Completed", **created}
+    variant = {"VariantName": "A", "ModelName": "m", "InstanceType": "ml.m5.large"}
+    model = {"ModelName": "m", "ModelArn": "arn:aws:sagemaker:us-east-1:000000000000:model/m"}
+    served = {"PrimaryContainer": {"ModelPackageName": ARN.format(1)}}
+    config = {"EndpointConfigName": "c", "EndpointConfigArn": ENDPOINT_ARN + "-c"}
+    with Stubber(client) as stub:
+        stub.add_response("list_model_packages", {"ModelPackageSummaryList": [package]})
+        details = {"ModelPackageStatusDetails": {"ValidationStatuses": []}, "ModelPackageName": "p"}
+        approved = {**package, **details, "ModelApprovalStatus": "Approved"}
+        stub.add_response("describe_model_package", approved)
+        describe(stub, "InService")
+        stub.add_response(
+            "describe_endpoint_config", {**config, **created, "ProductionVariants": [variant]}
+        )
+        stub.add_response("list_tags", {"Tags": []})
+        stub.add_response("describe_model", {**model, **created, **served})
+        yield stub
+        stub.assert_no_pending_responses()
+
+
+def describe(stub: Stubber, status: str) -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    answer = {
+        "EndpointName": "churn",
+        "EndpointArn": ENDPOINT_ARN,
+        "EndpointConfigName": "c",
+        "EndpointStatus": status,
+        "CreationTime": moment,
+        "LastModifiedTime": moment,
+    }
+    stub.add_response("describe_endpoint", answer)
+
+
+def test_what_an_interrupted_attempt_has_made_is_used(aws: Stubber) -> None:
+    said = "Cannot create already existing model"
+    aws.add_client_error("create_model", "ValidationException", said)
+    aws.add_client_error("create_endpoint_config", "ValidationException", said)
+    aws.add_response("update_endpoint", {"EndpointArn": ENDPOINT_ARN})
+    aws.add_response("add_tags", {"Tags": []})
+    assert approval.act(aws.client, WISH)["change"] == "update"
+
+
+def test_when_another_event_was_quicker_it_is_left_for_later(aws: Stubber) -> None:
+    aws.add_response("create_model", {"ModelArn": ENDPOINT_ARN})
+    aws.add_response("create_endpoint_config", {"EndpointConfigArn": ENDPOINT_ARN})
+    said = "Cannot update in-progress endpoint"
+    aws.add_client_error("update_endpoint", "ValidationException", said)
+    describe(aws, "Updating")
+    assert approval.act(aws.client, WISH)["change"] == "later"
+
+
+def test_what_sagemaker_refuses_is_an_error_of_the_function(aws: Stubber) -> None:
+    """Lambda then tries again, and at last puts the event among the dead letters."""
+    said = "the role cannot be assumed"
+    aws.add_client_error("create_model", "ValidationException", said)
+    with pytest.raises(approval.ClientError, match=said):
+        approval.act(aws.client, WISH)
