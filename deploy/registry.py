@@ -171,7 +171,7 @@ def _against_champion(
     neither.
     """
     group = _group(arguments)
-    other = champion.of(packages.summaries(client, group), chosen["ModelPackageVersion"])
+    other = champion.of(packages.summaries(client, group))
     if other is None:
         return None, "There is no other Approved version to compare with.\n"
     try:

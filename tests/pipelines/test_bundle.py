@@ -67,12 +67,6 @@ def test_a_changed_problem_has_another_address(telco: Problem, checkout: Path) -
     assert bundle.build(other, checkout).sha256 != bundle.build(telco, checkout).sha256
 
 
-def test_a_new_generator_does_not_make_every_step_run_again(telco: Problem, checkout: Path) -> None:
-    before = bundle.build(telco, checkout).sha256
-    (checkout / "steps" / "generate.py").write_text("# changed\n")
-    assert bundle.build(telco, checkout).sha256 == before
-
-
 def test_a_bundle_is_what_run_py_expects_around_itself(telco: Problem) -> None:
     files = bundle.build(telco).files
     assert files["run.py"] == (PROJECT / "steps" / "run.py").read_bytes()
