@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
+from local_sagemaker import lambda_packages
 from local_sagemaker.config import LOOPBACK, Config, client_environment
 
 CHILD = Path(__file__).with_name("ministack_child.py")
@@ -106,6 +107,8 @@ def environment(config: Config, port: int) -> dict[str, str]:
         "S3_PERSIST": "1",
         "S3_DATA_DIR": str(home / "s3"),
         "TMPDIR": str(home / "tmp"),
+        # Not for MiniStack, which is started with -I: for its functions.
+        "PYTHONPATH": str(lambda_packages.link(home / "lambda-packages")),
         "LOG_LEVEL": "WARNING",
     }
 

@@ -1,7 +1,7 @@
 """Step 4: judges every model on the test rows that none of them has seen.
 
     processing/input/{test,transform}/, processing/input/models/<model>/model.tar.gz
-      -> processing/output/evaluation/{evaluation.json, report.html}
+      -> processing/output/evaluation/{evaluation.json, predictions.npz, report.html}
          processing/output/explanation/explanation.json
 
 Thresholds and limits come as arguments, because they are pipeline parameters; the spec's own hold
@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from inference.transform import Features, Transform, import_xgboost
 from steps import artifact, curves, explain, fairness, gates, job, metrics, report, tables
+from steps import predictions as kept
 from steps.problem import FAIRNESS_LIMITS, DataFormat, Model, Problem
 
 YES_OR_NO = ("binary", "anomaly")
@@ -75,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = arguments.root / "processing/output"
     _write(output / "evaluation/evaluation.json", _json(evaluation))
     _write(output / "explanation/explanation.json", _json(explanation))
+    said = {m.spec.name: _said(m) for m in models}
+    kept.write(output / "evaluation" / kept.NAME, source / "test/rows.csv", said)
     drawings = {m.spec.name: _drawing(m) for m in models}
     _write(output / "evaluation/report.html", report.render(evaluation, explanation, drawings))
     print(f"evaluate: {evaluation['gates']['failed'] or 'every gate passed'}")
@@ -187,6 +190,11 @@ def _explain(
             m.spec.name: explain.global_shap(m.booster, transform, features) for m in models
         },
     }
+
+
+def _said(model: Predicted) -> kept.Said:
+    labels = tuple(model.metadata["labels"] or kept.NO_LABELS)
+    return kept.Said(model.targets, model.values, labels)
 
 
 def _drawing(model: Predicted) -> dict[str, Any]:

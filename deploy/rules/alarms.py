@@ -24,6 +24,7 @@ METRICS = {
     "ModelLoadingTime": "Microseconds",
     "ModelCacheHit": "None",
     "ConcurrentRequestsPerModel": "Count",
+    "ServerlessConcurrentExecutionsUtilization": "None",
 }
 ENDPOINT_METRICS = ("ApproximateBacklogSize", "HasBacklogWithoutCapacity")  # no variant
 PER_REQUEST = ("Invocation4XXErrors", "Invocation5XXErrors", "InvocationModelErrors")

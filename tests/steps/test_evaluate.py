@@ -66,7 +66,8 @@ def test_the_registry_finds_the_first_model_of_each_kind(shop: Any) -> None:
 def test_the_same_inputs_give_the_same_bytes(shop: Any, judged: Any) -> None:
     judged()
     first = _files(shop.folder / "evaluate/processing/output")
-    assert set(first) == {"evaluation.json", "report.html", "explanation.json"}
+    names = {"evaluation.json", "predictions.npz", "report.html", "explanation.json"}
+    assert set(first) == names
     assert _files(judged.root / "processing/output") == first
 
 
