@@ -18,10 +18,11 @@ from local_sagemaker.plane import Plane
 Row = dict[str, Any]
 # one a variant: VariantName, Weight, Count, Containers (each: Hostname, Image, ModelDataUrl,
 # Environment; none where inference components bring the models), Mode, HealthSeconds,
-# ResolutionTime, and what is DESCRIBED
+# ResolutionTime, EndpointConfigName, and what is DESCRIBED
 Plan = list[Row]
 # AWS gives containers four minutes or more; on one machine a model that needs a minute is stuck.
 HEALTH_SECONDS = 60
+CONFIG_NAME = "EndpointConfigName"  # of a planned variant: the config that it is of
 # Members of a variant that a plan keeps as they are, and DescribeEndpoint shows.
 DESCRIBED = ("RoutingConfig", "ManagedInstanceScaling")
 
@@ -45,7 +46,8 @@ def model_row(plane: Plane, name: str) -> Row:
 
 def plan(plane: Plane, config: Row) -> Plan:
     """What an endpoint with this config must run. Raises ApiError when a model of it is gone."""
-    return [_variant(plane, each) for each in config["ProductionVariants"]]
+    whose = {CONFIG_NAME: config["EndpointConfigName"]}
+    return [_variant(plane, each) | whose for each in config["ProductionVariants"]]
 
 
 def retained(fresh: Plan, live: Plan, excluded: list[str]) -> Plan:
