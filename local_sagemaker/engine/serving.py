@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import components, live, measures, variants
+from local_sagemaker.engine import capture, components, live, measures, variants
 from local_sagemaker.engine.crew import Crew, RetiredError
 from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
 from local_sagemaker.engine.live import Live, row_of
@@ -92,14 +92,15 @@ def stop_endpoint(plane: Plane, name: str) -> None:
 
 
 def described(plane: Plane, row: Row) -> Row:
-    """The row with the instance counts of this moment."""
+    """The row with the instance counts of this moment, and what is captured."""
     fleet = FLEETS.find(plane, row["EndpointName"])
     counts = fleet.counts() if fleet else {}
     now = [
         each | {"CurrentInstanceCount": counts.get(each["VariantName"], 0)}
         for each in row.get("ProductionVariants", [])
     ]
-    return {**row, "ProductionVariants": now} if now else row
+    captured = capture.summary(row[PLAN])
+    return {**row, **captured, "ProductionVariants": now} if now else {**row, **captured}
 
 
 def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> Reply:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-from local_sagemaker.engine import endpoint_metrics, publishing
+from local_sagemaker.engine import capture, endpoint_metrics, publishing
 from local_sagemaker.engine.crew import Crew
 from local_sagemaker.engine.fleet import Variant
 from local_sagemaker.engine.invocations import Invocation
@@ -23,12 +23,13 @@ from local_sagemaker.plane import Plane
 log = logging.getLogger(__name__)
 
 Witness = Callable[[Plane, Invocation], None]
-WITNESSES: tuple[Witness, ...] = (endpoint_metrics.witness,)
+WITNESSES: tuple[Witness, ...] = (endpoint_metrics.witness, capture.witness)
 
 
 def close(plane: Plane) -> None:
     """Send what was noted down; before what it is sent to goes."""
     publishing.of(plane).close()
+    capture.of(plane).close()
 
 
 def tell(plane: Plane, seen: Invocation) -> None:
@@ -47,7 +48,17 @@ class Watch:
     that came to a fleet that had just been replaced.
     """
 
-    __slots__ = ("_asked", "_began", "_body", "_endpoint", "_headers", "_plane", "_reply", "_way")
+    __slots__ = (
+        "_asked",
+        "_began",
+        "_body",
+        "_endpoint",
+        "_headers",
+        "_plane",
+        "_reply",
+        "_time",
+        "_way",
+    )
 
     def __init__(
         self,
@@ -64,9 +75,10 @@ class Watch:
         self._body = body
         self._asked: float | None = None
         self._reply: Reply | None = None
-        self._began = 0.0
+        self._began = self._time = 0.0
 
     def __enter__(self) -> Watch:
+        self._time = self._plane.clock.now()
         self._began = time.perf_counter()
         return self
 
@@ -92,11 +104,10 @@ class Watch:
         model = None if self._asked is None else over - self._asked
         overhead = over - self._began - (model or 0.0)
         variant, crew, component = self._way
-        when = self._plane.clock.now() - (over - self._began)
         tell(
             self._plane,
             Invocation(
                 self._endpoint, variant, component, self._headers, self._body, self._reply, error,
-                when, model, overhead, crew.alive(),
+                self._time, model, overhead, crew.alive(),
             ),
         )  # fmt: skip
