@@ -25,7 +25,9 @@ from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
 from local_sagemaker.engine.live import Live, row_of
 from local_sagemaker.engine.model_servers import InstanceError
 from local_sagemaker.engine.routing import (
+    LOG_GROUP,
     MAX_PAYLOAD_BYTES,
+    TARGET_CONTAINER,
     Reply,
     RoutingError,
     Target,
@@ -39,8 +41,6 @@ log = logging.getLogger(__name__)
 KIND = "endpoint"
 PLAN, NEXT_PLAN = "LocalPlan", "LocalNextPlan"  # members of ours in an endpoint's row
 TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
-TARGET_CONTAINER = "X-Amzn-SageMaker-Target-Container-Hostname"
-LOG_GROUP = "/aws/sagemaker/Endpoints"
 UNSUPPORTED_HEADERS = {
     "X-Amzn-SageMaker-Target-Model": "TargetModel",
     "X-Amzn-SageMaker-Enable-Explanations": "EnableExplanations",
@@ -95,12 +95,15 @@ def described(plane: Plane, row: Row) -> Row:
     """The row with the instance counts of this moment, and what is captured."""
     fleet = FLEETS.find(plane, row["EndpointName"])
     counts = fleet.counts() if fleet else {}
-    now = [
-        each | {"CurrentInstanceCount": counts.get(each["VariantName"], 0)}
-        for each in row.get("ProductionVariants", [])
-    ]
-    captured = capture.summary(row[PLAN])
-    return {**row, **captured, "ProductionVariants": now} if now else {**row, **captured}
+    now = {
+        member: [
+            each | {"CurrentInstanceCount": counts.get(each["VariantName"], 0)}
+            for each in row[member]
+        ]
+        for member in variants.MEMBERS
+        if row.get(member)
+    }
+    return {**row, **capture.summary(row[PLAN]), **now}
 
 
 def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -228,7 +231,7 @@ def _in_service(plane: Plane, name: str, planned: Plan, **members: Any) -> None:
         PLAN: planned,
         NEXT_PLAN: None,
         "PendingDeploymentSummary": None,
-        "ProductionVariants": variants.summaries(planned, fleet.counts()),
+        **variants.summaries(planned, fleet.counts()),
         **members,
     }
     lifecycle.transition(plane, KIND, name, "InService", **members)

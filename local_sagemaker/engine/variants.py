@@ -18,12 +18,15 @@ from local_sagemaker.plane import Plane
 Row = dict[str, Any]
 # one a variant: VariantName, Weight, Count, Containers (each: Hostname, Image, ModelDataUrl,
 # Environment; none where inference components bring the models), Mode, HealthSeconds,
-# ResolutionTime, EndpointConfigName, DataCaptureConfig, and what is DESCRIBED
+# ResolutionTime, EndpointConfigName, DataCaptureConfig, Shadow, and what is
+# DESCRIBED
 Plan = list[Row]
 # AWS gives containers four minutes or more; on one machine a model that needs a minute is stuck.
 HEALTH_SECONDS = 60
 CONFIG_NAME = "EndpointConfigName"  # of a planned variant: the config that it is of
 CAPTURE = "DataCaptureConfig"  # of a planned variant: that of its config, when it has one
+SHADOW = "Shadow"  # of a planned variant: does it get copies only?
+PRODUCTION, SHADOWS = MEMBERS = ("ProductionVariants", "ShadowProductionVariants")
 # Members of a variant that a plan keeps as they are, and DescribeEndpoint shows.
 DESCRIBED = ("RoutingConfig", "ManagedInstanceScaling")
 
@@ -48,7 +51,11 @@ def model_row(plane: Plane, name: str) -> Row:
 def plan(plane: Plane, config: Row) -> Plan:
     """What an endpoint with this config must run. Raises ApiError when a model of it is gone."""
     whose = {member: config[member] for member in (CONFIG_NAME, CAPTURE) if member in config}
-    return [_variant(plane, each) | whose for each in config["ProductionVariants"]]
+    return [
+        {**_variant(plane, each), **whose, SHADOW: member == SHADOWS}
+        for member in MEMBERS
+        for each in config.get(member, ())
+    ]
 
 
 def retained(fresh: Plan, live: Plan, excluded: list[str]) -> Plan:
@@ -65,22 +72,30 @@ def retained(fresh: Plan, live: Plan, excluded: list[str]) -> Plan:
     return merged if CAPTURE in excluded else [_captured_as(live[0], each) for each in merged]
 
 
-def summaries(planned: Plan, counts: dict[str, int]) -> list[Row]:
-    """ProductionVariants of DescribeEndpoint; `counts` is how many instances of each variant
-    answer.
+def is_shadow(planned: Row) -> bool:
+    return bool(planned.get(SHADOW))
+
+
+def summaries(planned: Plan, counts: dict[str, int]) -> dict[str, list[Row] | None]:
+    """ProductionVariants and ShadowProductionVariants of DescribeEndpoint, None where there are
+    none; `counts` is how many instances of each variant answer.
     """
-    return [
-        {
-            "VariantName": each["VariantName"],
-            **({"DeployedImages": deployed_images(each)} if each["Containers"] else {}),
-            **{member: each[member] for member in DESCRIBED if member in each},
-            "CurrentWeight": each["Weight"],
-            "DesiredWeight": each["Weight"],
-            "CurrentInstanceCount": counts.get(each["VariantName"], 0),
-            "DesiredInstanceCount": each["Count"],
-        }
-        for each in planned
-    ]
+    return {
+        member: [_summary(each, counts) for each in planned if is_shadow(each) == shadow] or None
+        for member, shadow in ((PRODUCTION, False), (SHADOWS, True))
+    }
+
+
+def _summary(planned: Row, counts: dict[str, int]) -> Row:
+    return {
+        "VariantName": planned["VariantName"],
+        **({"DeployedImages": deployed_images(planned)} if planned["Containers"] else {}),
+        **{member: planned[member] for member in DESCRIBED if member in planned},
+        "CurrentWeight": planned["Weight"],
+        "DesiredWeight": planned["Weight"],
+        "CurrentInstanceCount": counts.get(planned["VariantName"], 0),
+        "DesiredInstanceCount": planned["Count"],
+    }
 
 
 def deployed_images(planned: Row) -> list[Row]:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
 
-from local_sagemaker.engine import capture, endpoint_metrics, publishing
+from local_sagemaker.engine import capture, endpoint_metrics, publishing, shadowing
 from local_sagemaker.engine.crew import Crew
 from local_sagemaker.engine.fleet import Variant
 from local_sagemaker.engine.invocations import Invocation
@@ -21,9 +21,6 @@ from local_sagemaker.engine.routing import Reply, RoutingError
 from local_sagemaker.plane import Plane
 
 log = logging.getLogger(__name__)
-
-Witness = Callable[[Plane, Invocation], None]
-WITNESSES: tuple[Witness, ...] = (endpoint_metrics.witness, capture.witness)
 
 
 def close(plane: Plane) -> None:
@@ -111,3 +108,11 @@ class Watch:
                 self._time, model, overhead, crew.alive(),
             ),
         )  # fmt: skip
+
+
+def _to_shadow(plane: Plane, seen: Invocation) -> None:
+    shadowing.copy(plane, seen, Watch)
+
+
+Witness = Callable[[Plane, Invocation], None]
+WITNESSES: tuple[Witness, ...] = (endpoint_metrics.witness, capture.witness, _to_shadow)

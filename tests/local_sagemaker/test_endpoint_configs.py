@@ -108,7 +108,6 @@ ASYNC = {"OutputConfig": {"S3OutputPath": "s3://b/out"}}
         ({"DataCaptureConfig": {**CAPTURE, "DestinationS3Uri": "https://b/c"}}, "https://b/c"),
         ({"DataCaptureConfig": {**CAPTURE, "InitialSamplingPercentage": 101}}, "Percentage"),
         ({"AsyncInferenceConfig": ASYNC}, "AsyncInferenceConfig"),
-        ({"ShadowProductionVariants": [variant("m", "S")]}, "ShadowProductionVariants"),
         (
             {
                 "ProductionVariants": [
