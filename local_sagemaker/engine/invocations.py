@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from local_sagemaker.engine.fleet import Variant
-from local_sagemaker.engine.routing import Reply, RoutingError
+from local_sagemaker.engine.routing import INFERENCE_ID, Reply, RoutingError
 from local_sagemaker.engine.variants import CONFIG_NAME
-
-INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 
 
 class Invocation(NamedTuple):

@@ -19,14 +19,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import capture, components, live, measures, variants
+from local_sagemaker.engine import capture, components, live, measures, requests, variants
 from local_sagemaker.engine.crew import Crew, RetiredError
 from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
 from local_sagemaker.engine.live import Live, row_of
 from local_sagemaker.engine.model_servers import InstanceError
 from local_sagemaker.engine.routing import (
     LOG_GROUP,
-    MAX_PAYLOAD_BYTES,
     TARGET_CONTAINER,
     Reply,
     RoutingError,
@@ -41,13 +40,6 @@ log = logging.getLogger(__name__)
 KIND = "endpoint"
 PLAN, NEXT_PLAN = "LocalPlan", "LocalNextPlan"  # members of ours in an endpoint's row
 TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
-UNSUPPORTED_HEADERS = {
-    "X-Amzn-SageMaker-Target-Model": "TargetModel",
-    "X-Amzn-SageMaker-Enable-Explanations": "EnableExplanations",
-    "X-Amzn-SageMaker-Session-Id": "SessionId",
-}
-
-
 COMPONENT = "X-Amzn-SageMaker-Inference-Component"
 COMPONENT_NEEDED = (
     "Inference Component Name header is required for endpoints to which you plan to deploy "
@@ -108,7 +100,7 @@ def described(plane: Plane, row: Row) -> Row:
 
 def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
     """One InvokeEndpoint: status, headers, body of the model's answer. Raises RoutingError."""
-    _check_request(headers, body)
+    requests.check(headers, body)
     while True:
         way = _way(plane, name, headers)
         config = plane.config
@@ -252,19 +244,3 @@ def _fleet(plane: Plane, name: str) -> Fleet:
         f"Endpoint {name} of account {plane.config.account} not found.",
         ErrorCode="NO_SUCH_ENDPOINT",
     )
-
-
-def _check_request(headers: Mapping[str, str], body: bytes) -> None:
-    for header, member in UNSUPPORTED_HEADERS.items():
-        if headers.get(header):
-            raise RoutingError(
-                "ValidationError",
-                400,
-                f"InvokeEndpoint: {member} is not supported by the local SageMaker; leave it out.",
-            )
-    if len(body) > MAX_PAYLOAD_BYTES:
-        raise RoutingError(
-            "ValidationError",
-            400,
-            f"Body has {len(body)} bytes; an endpoint takes at most {MAX_PAYLOAD_BYTES} (6 MB).",
-        )
