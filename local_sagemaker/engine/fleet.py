@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from local_sagemaker.engine.crew import Crew, Post
 from local_sagemaker.engine.model_servers import InstanceError
-from local_sagemaker.engine.routing import Dice, RoutingError, choose
+from local_sagemaker.engine.routing import LOG_GROUP, Dice, RoutingError, choose
 from local_sagemaker.engine.variants import Plan, Row, is_shadow
 from local_sagemaker.plane import Plane
 
@@ -84,6 +84,10 @@ class Fleet:
         """How many instances of each variant answer."""
         return {each.name: each.crew.alive() for each in self._variants}
 
+    def processes(self) -> dict[str, list[list[int]]]:
+        """The process ids of each variant's model servers, instance by instance."""
+        return {each.name: each.crew.processes() for each in self._variants}
+
     def plan(self) -> Plan:
         with self._lock:
             return [dict(each.crew.plan) for each in self._variants]
@@ -132,4 +136,5 @@ class Fleet:
 def _post(endpoint: str, planned: Row) -> Post:
     name = planned["VariantName"]
     described = f'variant "{name}" of endpoint "{endpoint}"'
-    return Post(FOLDER, endpoint, name, "production variant of", described)
+    group = f"{LOG_GROUP}/{endpoint}"
+    return Post(FOLDER, endpoint, name, "production variant of", described, group)

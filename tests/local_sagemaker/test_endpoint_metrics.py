@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local_sagemaker.engine import measures, publishing
+from local_sagemaker.engine import host_metrics, measures, publishing
 from tests.local_sagemaker.conftest import Local, new_client
-from tests.local_sagemaker.hosting import ask, create_model, deploy, variant
+from tests.local_sagemaker.hosting import ADDER, ask, create_model, deploy, variant
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(host_metrics, "INTERVAL_SECONDS", 0.2)
 
 
 @pytest.fixture
@@ -53,11 +54,13 @@ def total(local: Local, name: str, metric: str, variant: str = "AllTraffic") -> 
     return sum(each.total for each in found), sum(each.count for each in found)
 
 
-def statistics(cloudwatch: Any, metric: str, **dimensions: str) -> dict[str, float]:
+def statistics(
+    cloudwatch: Any, metric: str, namespace: str = "AWS/SageMaker", **dimensions: str
+) -> dict[str, float]:
     """Of the last minutes, all together; {} while there is nothing."""
     now = datetime.now(UTC)
     found = cloudwatch.get_metric_statistics(
-        Namespace="AWS/SageMaker",
+        Namespace=namespace,
         MetricName=metric,
         Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
         StartTime=now - timedelta(minutes=10),
@@ -187,3 +190,51 @@ def test_a_request_does_not_fail_by_what_is_kept_of_it(
     monkeypatch.setattr(measures.Measures, "add", unreachable)
     assert ask(runtime, name=endpoint) == "one 3.0"
     assert "an invocation was not accounted for" in caplog.text
+
+
+def test_every_instance_tells_what_it_uses(
+    local: Local, runtime: Any, endpoint: str, cloudwatch: Any
+) -> None:
+    of = {"EndpointName": endpoint, "VariantName": "AllTraffic"}
+
+    def found(metric: str) -> dict[str, float]:
+        return statistics(cloudwatch, metric, host_metrics.NAMESPACE, **of)
+
+    def is_busy() -> bool:
+        ask(runtime, name=endpoint)
+        return found("CPUUtilization").get("Sum", 0) > 0
+
+    local.until_true(is_busy)
+    for metric in ("MemoryUtilization", "DiskUtilization"):
+        assert 0 < found(metric)["Average"] < 100
+        assert found(metric)["Unit"] == "Percent"
+
+
+@pytest.fixture
+def logs(s3_endpoint: str) -> Iterator[Any]:
+    client = new_client("logs", s3_endpoint)
+    yield client
+    client.close()
+
+
+def test_the_log_of_an_instance_is_in_the_endpoints_log_group(
+    local: Local, sagemaker: Any, logs: Any
+) -> None:
+    name = f"e-{local.bucket}"
+    code = ADDER.replace(
+        'if body == "pid"', 'print("asked", body, flush=True)\n    if body == "pid"'
+    )
+    deploy(local, sagemaker, variant(create_model(local, sagemaker, code=code)), name=name)
+    ask(local.client("sagemaker-runtime"), "1,2", name)
+    group = f"/aws/sagemaker/Endpoints/{name}"
+
+    def messages() -> list[str]:
+        try:
+            found = logs.filter_log_events(logGroupName=group)["events"]
+        except logs.exceptions.ResourceNotFoundException:
+            return []
+        return [each["message"] for each in found]
+
+    local.until_true(lambda: "asked 1,2" in messages(), timeout=15)
+    [stream] = logs.describe_log_streams(logGroupName=group)["logStreams"]
+    assert stream["logStreamName"].startswith("AllTraffic/AllTraffic-1-")
