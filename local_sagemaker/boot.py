@@ -16,6 +16,7 @@ from local_sagemaker.config import Config
 from local_sagemaker.engine import (
     components,
     forwarding,
+    host_metrics,
     jobs,
     lambdas,
     lineage_recorder,
@@ -23,6 +24,7 @@ from local_sagemaker.engine import (
     services,
     serving,
     tuning,
+    witnesses,
 )
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
@@ -97,6 +99,7 @@ def recover(plane: Plane) -> None:
     tuning.recover(plane)
     lambdas.recover(plane)
     serving.recover(plane)
+    host_metrics.of(plane).start()
     components.recover(plane)
     pipelines.recover(plane)
 
@@ -110,6 +113,8 @@ def shut_down(plane: Plane) -> None:
     jobs.close(plane)
     plane.processes.close()
     jobs.join(plane)
+    host_metrics.of(plane).close()
+    witnesses.close(plane)
     forwarding.of(plane).close()
     plane.storage.close()
     services.close(plane)

@@ -5,15 +5,32 @@ from __future__ import annotations
 from typing import Any
 
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import variants
+from local_sagemaker.engine import capture, variants
 from local_sagemaker.engine.crew import LEAST_OUTSTANDING
+from local_sagemaker.engine.variants import CAPTURE, MEMBERS, PRODUCTION, SHADOWS
 from local_sagemaker.errors import validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
 from local_sagemaker.store import Duplicate
 
 KIND = "endpoint-config"
+STRATEGIES = ("RANDOM", LEAST_OUTSTANDING)
 SORT_KEYS = {"CreationTime": "CreationTime", "Name": "EndpointConfigName"}
+# Of a shadow variant, as of a production variant.
+SHADOW_SUPPORTED = (
+    "ShadowProductionVariants.VariantName",
+    "ShadowProductionVariants.ModelName",
+    "ShadowProductionVariants.InitialInstanceCount",
+    "ShadowProductionVariants.InitialVariantWeight",
+    "ShadowProductionVariants.ContainerStartupHealthCheckTimeoutInSeconds",
+)
+SHADOW_KEPT = (
+    "ShadowProductionVariants.InstanceType",
+    "ShadowProductionVariants.VolumeSizeInGB",
+    "ShadowProductionVariants.ModelDataDownloadTimeoutInSeconds",
+    "ShadowProductionVariants.EnableSSMAccess",
+    "ShadowProductionVariants.InferenceAmiVersion",
+)
 
 
 @operation(
@@ -25,6 +42,12 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "EndpointConfigName"}
         "ProductionVariants.InitialInstanceCount",
         "ProductionVariants.InitialVariantWeight",
         "ProductionVariants.ContainerStartupHealthCheckTimeoutInSeconds",
+        *SHADOW_SUPPORTED,
+        "DataCaptureConfig.EnableCapture",
+        "DataCaptureConfig.InitialSamplingPercentage",
+        "DataCaptureConfig.DestinationS3Uri",
+        "DataCaptureConfig.CaptureOptions",
+        "DataCaptureConfig.CaptureContentTypeHeader",
         "Tags",
     ),
     kept=(
@@ -39,16 +62,12 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "EndpointConfigName"}
         # Here are no instances to scale for the copies of inference components.
         "ProductionVariants.ManagedInstanceScaling",
         "ProductionVariants.InferenceAmiVersion",
-        # Below it only matters while EnableCapture is true, which is refused.
-        "DataCaptureConfig.InitialSamplingPercentage",
-        "DataCaptureConfig.DestinationS3Uri",
         "DataCaptureConfig.KmsKeyId",
-        "DataCaptureConfig.CaptureOptions",
-        "DataCaptureConfig.CaptureContentTypeHeader",
+        *SHADOW_KEPT,
     ),
     only={
-        "DataCaptureConfig.EnableCapture": (False,),
-        "ProductionVariants.RoutingConfig.RoutingStrategy": ("RANDOM", LEAST_OUTSTANDING),
+        "ProductionVariants.RoutingConfig.RoutingStrategy": STRATEGIES,
+        "ShadowProductionVariants.RoutingConfig.RoutingStrategy": STRATEGIES,
     },
 )
 def create_endpoint_config(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
@@ -88,22 +107,25 @@ def delete_endpoint_config(plane: Plane, request: dict[str, Any]) -> dict[str, A
 
 
 def _check(plane: Plane, request: dict[str, Any]) -> None:
-    names = [each["VariantName"] for each in request["ProductionVariants"]]
+    given = [each for member in MEMBERS for each in request.get(member, ())]
+    names = [each["VariantName"] for each in given]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise validation(f"VariantName must be unique in ProductionVariants; twice: {twice[0]}")
-    for each in request["ProductionVariants"]:
+    for each in given:
         missing = [
             member for member in ("InstanceType", "InitialInstanceCount") if member not in each
         ]
         if missing:
             raise validation(
-                f"Production variant {each['VariantName']} needs {', '.join(missing)}; the local "
+                f"Variant {each['VariantName']} needs {', '.join(missing)}; the local "
                 "SageMaker runs instance-based variants"
             )
         if "ModelName" in each:
             variants.model_row(plane, each["ModelName"])
     _check_for_components(request)
+    _check_shadow(request)
+    _check_capture(request)
 
 
 def _check_for_components(request: dict[str, Any]) -> None:
@@ -122,6 +144,43 @@ def _check_for_components(request: dict[str, Any]) -> None:
         )
     for each in variants_given:
         _check_scaling(each)
+
+
+def _check_shadow(request: dict[str, Any]) -> None:
+    """AWS: one production variant, one shadow variant."""
+    shadows = request.get(SHADOWS)
+    if not shadows:
+        return
+    found = len(request[PRODUCTION]), len(shadows)
+    if found != (1, 1):
+        raise validation(
+            "ShadowProductionVariants needs exactly one variant in ProductionVariants and one in "
+            f"ShadowProductionVariants; there are {found[0]} and {found[1]}"
+        )
+    for each in (*request[PRODUCTION], *shadows):
+        if "ModelName" not in each:
+            raise validation(
+                f"Variant {each['VariantName']} needs ModelName: inference components cannot be "
+                "used with ShadowProductionVariants"
+            )
+
+
+def _check_capture(request: dict[str, Any]) -> None:
+    config = request.get(CAPTURE)
+    if config is None:
+        return
+    place = config["DestinationS3Uri"]
+    if not place.startswith("s3://"):  # AWS's pattern takes https as well
+        raise validation(
+            f"DataCaptureConfig.DestinationS3Uri is {place!r}; it must be s3://bucket or "
+            "s3://bucket/prefix"
+        )
+    without = [each for each in request["ProductionVariants"] if "ServerlessConfig" in each]
+    if without and capture.is_on(config):
+        raise validation(
+            f"Data capture is not supported for serverless variants; variant "
+            f"{without[0]['VariantName']} has a ServerlessConfig. Leave DataCaptureConfig out."
+        )
 
 
 def _check_scaling(variant: dict[str, Any]) -> None:

@@ -84,7 +84,7 @@ def update_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     now = plane.clock.now()
     pending = {
         "EndpointConfigName": config["EndpointConfigName"],
-        "ProductionVariants": variants.summaries(planned, {}),
+        **variants.summaries(planned, {}),
         "StartTime": now,
     }
     _start_update(plane, row, planned, PendingDeploymentSummary=pending)

@@ -213,7 +213,9 @@ def _delete(plane: Plane, name: str) -> None:
 
 def _launched(plane: Plane, name: str, planned: Row) -> Crew:
     described = f'inference component "{name}"'
-    crew = Crew(plane, Post(FOLDER, name, "copy", "inference component", described), planned)
+    group = f"{LOG_GROUP}/{name}"
+    post = Post(FOLDER, name, "copy", "inference component", described, group)
+    crew = Crew(plane, post, planned)
     try:
         crew.resize(planned["Count"])
     except InstanceError:

@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local_sagemaker.engine import model_servers
+from local_sagemaker.engine import model_servers, shipping
 from local_sagemaker.engine.model_containers import DIRECT
 from local_sagemaker.engine.model_servers import InstanceError, ModelServer, Place
 from local_sagemaker.engine.routing import Dice, Hop, RoutingError
@@ -47,6 +47,7 @@ class Post:
     stem: str  # an instance is <owner>/<stem>-<number>
     what: str  # "production variant of"
     described: str  # 'variant "A" of endpoint "e"'
+    log_group: str  # in CloudWatch Logs
 
 
 @dataclass(eq=False)
@@ -56,6 +57,7 @@ class Instance:
     name: str
     workspace: Path
     servers: dict[str, ModelServer] = field(default_factory=dict)
+    streams: dict[str, shipping.Stream] = field(default_factory=dict)  # the logs, by the same
     under_way: int = 0
     wanted: bool = True
 
@@ -103,6 +105,11 @@ class Crew:
         """How many instances answer."""
         with self._lock:
             return sum(each.alive for each in self._instances)
+
+    def processes(self) -> list[list[int]]:
+        """The process ids of the model servers, instance by instance."""
+        with self._lock:
+            return [[s.process.pid for s in each.servers.values()] for each in self._instances]
 
     @contextmanager
     def taken(self, target: str | None, strategy: str | None = None) -> Iterator[list[Hop]]:
@@ -195,6 +202,8 @@ class Crew:
             for server in instance.servers.values():
                 server.process.wait()
                 server.clear()
+            for stream in instance.streams.values():
+                shipping.of(self._plane).finish(stream)
             shutil.rmtree(instance.workspace, ignore_errors=True)
 
     def _new_instance(self) -> Instance:
@@ -211,12 +220,26 @@ class Crew:
         workspace = _free_folder(instance.workspace, hostname)
         place = Place(name, workspace, logs / f"{name.replace('/', '-')}.log")
         try:
-            return model_servers.start_in(self._plane, place, container)
+            server = model_servers.start_in(self._plane, place, container)
         except InstanceError as problem:
             shutil.rmtree(workspace, ignore_errors=True)
             raise InstanceError(
                 f"{self.post.described} could not be started: {problem}"
             ) from problem
+        self._ship(instance, hostname, server)
+        return server
+
+    def _ship(self, instance: Instance, hostname: str, server: ModelServer) -> None:
+        """One log stream for each container of an instance; a replaced server writes on in it."""
+        if hostname in instance.streams:
+            return
+        machine = f"{instance.workspace.name}-{int(self._plane.clock.now())}"
+        stream = f"{self.post.stem}/{machine}"
+        if len(self.plan["Containers"]) > 1:
+            stream += f"/{hostname}"
+        instance.streams[hostname] = shipping.of(self._plane).follow(
+            self.post.log_group, stream, server.log, server.log_start
+        )
 
     def _wait_until_healthy(self, hostname: str, server: ModelServer) -> None:
         what = f"The {hostname} container for {self.post.what}"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from local_sagemaker.engine.crew import Crew, Post
 from local_sagemaker.engine.model_servers import InstanceError
-from local_sagemaker.engine.routing import Dice, RoutingError, choose
-from local_sagemaker.engine.variants import Plan, Row
+from local_sagemaker.engine.routing import LOG_GROUP, Dice, RoutingError, choose
+from local_sagemaker.engine.variants import Plan, Row, is_shadow
 from local_sagemaker.plane import Plane
 
 FOLDER = "endpoints"
@@ -20,11 +20,16 @@ FOLDER = "endpoints"
 
 @dataclass(eq=False)
 class Variant:
-    """One production variant as it runs."""
+    """One variant as it runs; its shadow gets copies of its requests."""
 
     name: str
     weight: float
     crew: Crew
+    shadow: Variant | None = None
+
+    @property
+    def is_shadow(self) -> bool:
+        return is_shadow(self.crew.plan)
 
     @property
     def strategy(self) -> str | None:
@@ -44,6 +49,10 @@ class Fleet:
             Variant(each["VariantName"], each["Weight"], Crew(plane, _post(endpoint, each), each))
             for each in planned
         ]
+        self._chosen_from = [each for each in self._variants if not each.is_shadow]
+        for shadow in (each for each in self._variants if each.is_shadow):
+            for each in self._chosen_from:
+                each.shadow = shadow
 
     def launch(self) -> None:
         """Start every instance, wait until all are healthy. Raises InstanceError, with none left
@@ -75,6 +84,10 @@ class Fleet:
         """How many instances of each variant answer."""
         return {each.name: each.crew.alive() for each in self._variants}
 
+    def processes(self) -> dict[str, list[list[int]]]:
+        """The process ids of each variant's model servers, instance by instance."""
+        return {each.name: each.crew.processes() for each in self._variants}
+
     def plan(self) -> Plan:
         with self._lock:
             return [dict(each.crew.plan) for each in self._variants]
@@ -82,7 +95,15 @@ class Fleet:
     def choose(self, wanted: str | None) -> Variant:
         """The variant of the next request: the wanted one, or by weight. Raises RoutingError."""
         with self._lock:
-            return self._variant(wanted) if wanted else self._by_weight()
+            chosen = self._variant(wanted) if wanted else self._by_weight()
+        if chosen.is_shadow:
+            raise RoutingError(
+                "ValidationError",
+                400,
+                f'Variant "{wanted}" of endpoint "{self._endpoint}" is a shadow variant; it only '
+                "gets copies of requests. Leave TargetVariant out or name a production variant.",
+            )
+        return chosen
 
     def retire(self) -> None:
         """Let requests under way finish, then stop every instance and wait until they are gone."""
@@ -102,7 +123,7 @@ class Fleet:
 
     def _by_weight(self) -> Variant:
         try:
-            return self._variants[choose(self._variants, self._dice.roll())]
+            return self._chosen_from[choose(self._chosen_from, self._dice.roll())]
         except ValueError as cause:
             raise RoutingError(
                 "ValidationError",
@@ -115,4 +136,5 @@ class Fleet:
 def _post(endpoint: str, planned: Row) -> Post:
     name = planned["VariantName"]
     described = f'variant "{name}" of endpoint "{endpoint}"'
-    return Post(FOLDER, endpoint, name, "production variant of", described)
+    group = f"{LOG_GROUP}/{endpoint}"
+    return Post(FOLDER, endpoint, name, "production variant of", described, group)

@@ -33,6 +33,11 @@ class Live(Generic[T]):
         with self._lock:
             return self._planes.get(plane.processes, {}).get(name)
 
+    def all(self, plane: Plane) -> dict[str, T]:
+        """Everything of this kind that serves now, by name."""
+        with self._lock:
+            return dict(self._planes.get(plane.processes, {}))
+
     def get(self, plane: Plane, name: str) -> T:
         found = self.find(plane, name)
         if found is None:

@@ -20,6 +20,9 @@ from typing import Any, Protocol
 LOOPBACK = "127.0.0.1"
 MODEL_TIMEOUT_SECONDS = 60.0
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
+LOG_GROUP = "/aws/sagemaker/Endpoints"
+INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
+TARGET_CONTAINER = "X-Amzn-SageMaker-Target-Container-Hostname"
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
 FORWARDED = ("Content-Type", "Accept", CUSTOM_ATTRIBUTES)
 RETURNED = ("Content-Type", CUSTOM_ATTRIBUTES)

@@ -19,34 +19,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import components, live, variants
+from local_sagemaker.engine import capture, components, live, measures, requests, variants
 from local_sagemaker.engine.crew import Crew, RetiredError
 from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
 from local_sagemaker.engine.live import Live, row_of
 from local_sagemaker.engine.model_servers import InstanceError
 from local_sagemaker.engine.routing import (
-    MAX_PAYLOAD_BYTES,
+    LOG_GROUP,
+    TARGET_CONTAINER,
     Reply,
     RoutingError,
     Target,
     forward,
 )
 from local_sagemaker.engine.variants import Plan, Row
+from local_sagemaker.engine.witnesses import Watch
 from local_sagemaker.plane import Plane
 
 log = logging.getLogger(__name__)
 KIND = "endpoint"
 PLAN, NEXT_PLAN = "LocalPlan", "LocalNextPlan"  # members of ours in an endpoint's row
 TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
-TARGET_CONTAINER = "X-Amzn-SageMaker-Target-Container-Hostname"
-LOG_GROUP = "/aws/sagemaker/Endpoints"
-UNSUPPORTED_HEADERS = {
-    "X-Amzn-SageMaker-Target-Model": "TargetModel",
-    "X-Amzn-SageMaker-Enable-Explanations": "EnableExplanations",
-    "X-Amzn-SageMaker-Session-Id": "SessionId",
-}
-
-
 COMPONENT = "X-Amzn-SageMaker-Inference-Component"
 COMPONENT_NEEDED = (
     "Inference Component Name header is required for endpoints to which you plan to deploy "
@@ -66,6 +59,7 @@ class Way:
 
     variant: Variant
     crew: Crew
+    component: str | None
     log_group: str
 
 
@@ -90,19 +84,23 @@ def stop_endpoint(plane: Plane, name: str) -> None:
 
 
 def described(plane: Plane, row: Row) -> Row:
-    """The row with the instance counts of this moment."""
+    """The row with the instance counts of this moment, and what is captured."""
     fleet = FLEETS.find(plane, row["EndpointName"])
     counts = fleet.counts() if fleet else {}
-    now = [
-        each | {"CurrentInstanceCount": counts.get(each["VariantName"], 0)}
-        for each in row.get("ProductionVariants", [])
-    ]
-    return {**row, "ProductionVariants": now} if now else row
+    now = {
+        member: [
+            each | {"CurrentInstanceCount": counts.get(each["VariantName"], 0)}
+            for each in row[member]
+        ]
+        for member in variants.MEMBERS
+        if row.get(member)
+    }
+    return {**row, **capture.summary(row[PLAN]), **now}
 
 
 def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
     """One InvokeEndpoint: status, headers, body of the model's answer. Raises RoutingError."""
-    _check_request(headers, body)
+    requests.check(headers, body)
     while True:
         way = _way(plane, name, headers)
         config = plane.config
@@ -110,9 +108,11 @@ def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> 
         # An update may come between the choice and the taking: then whoever serves next is asked.
         with (
             suppress(RetiredError),
+            Watch(plane, name, (way.variant, way.crew, way.component), headers, body) as watch,
             way.crew.taken(headers.get(TARGET_CONTAINER), way.variant.strategy) as hops,
         ):
-            return forward(hops, target, headers, body)
+            watch.asking()
+            return watch.answered(forward(hops, target, headers, body))
 
 
 def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
@@ -126,7 +126,7 @@ def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
         raise RoutingError("ValidationError", 400, said, **code)
     if component is None:
         variant = fleet.choose(wanted)
-        return Way(variant, variant.crew, f"{LOG_GROUP}/{name}")
+        return Way(variant, variant.crew, None, f"{LOG_GROUP}/{name}")
     if not fleet.for_components:
         raise RoutingError("ValidationError", 400, COMPONENT_NOT_ALLOWED)
     crew = components.serving(plane, name, component)
@@ -134,7 +134,7 @@ def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
     if wanted not in (None, host):
         said = f"Inference component {component} is on variant {host}, not on {wanted}."
         raise RoutingError("ValidationError", 400, said)
-    return Way(fleet.choose(host), crew, f"{components.LOG_GROUP}/{component}")
+    return Way(fleet.choose(host), crew, component, f"{components.LOG_GROUP}/{component}")
 
 
 def recover(plane: Plane) -> None:
@@ -206,6 +206,7 @@ def _delete(plane: Plane, name: str) -> None:
     if fleet is not None:
         fleet.retire()
     plane.store.delete(KIND, name)
+    measures.of(plane).forget(name)
     shutil.rmtree(plane.config.home / FOLDER / name, ignore_errors=True)
 
 
@@ -222,7 +223,7 @@ def _in_service(plane: Plane, name: str, planned: Plan, **members: Any) -> None:
         PLAN: planned,
         NEXT_PLAN: None,
         "PendingDeploymentSummary": None,
-        "ProductionVariants": variants.summaries(planned, fleet.counts()),
+        **variants.summaries(planned, fleet.counts()),
         **members,
     }
     lifecycle.transition(plane, KIND, name, "InService", **members)
@@ -243,19 +244,3 @@ def _fleet(plane: Plane, name: str) -> Fleet:
         f"Endpoint {name} of account {plane.config.account} not found.",
         ErrorCode="NO_SUCH_ENDPOINT",
     )
-
-
-def _check_request(headers: Mapping[str, str], body: bytes) -> None:
-    for header, member in UNSUPPORTED_HEADERS.items():
-        if headers.get(header):
-            raise RoutingError(
-                "ValidationError",
-                400,
-                f"InvokeEndpoint: {member} is not supported by the local SageMaker; leave it out.",
-            )
-    if len(body) > MAX_PAYLOAD_BYTES:
-        raise RoutingError(
-            "ValidationError",
-            400,
-            f"Body has {len(body)} bytes; an endpoint takes at most {MAX_PAYLOAD_BYTES} (6 MB).",
-        )

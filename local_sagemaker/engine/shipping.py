@@ -1,7 +1,7 @@
 """Logs to CloudWatch Logs (MiniStack's, or whatever answers there), under AWS's names.
 
-A job's log is a file first: `python -m local_sagemaker logs` reads that. One thread of the server
-reads on in the files of the running jobs and sends what is new, in batches; no job waits for it.
+A log is a file first: `python -m local_sagemaker logs` reads that. One thread of the server
+reads on in the files of what runs and sends what is new, in batches; nobody waits for it.
 A log that CloudWatch Logs does not take is given up after a few tries, which the server's log says.
 """
 
@@ -60,9 +60,12 @@ class Shipper:
         self._client: Any = None
 
     def open(self, kind: str, name: str, path: Path) -> Stream:
-        """Follow a log from its end as it is now."""
-        size = path.stat().st_size if path.exists() else 0
-        stream = Stream(GROUPS[kind], name, path, size)
+        """Follow a job's log from its end as it is now."""
+        return self.follow(GROUPS[kind], name, path, path.stat().st_size if path.exists() else 0)
+
+    def follow(self, group: str, name: str, path: Path, offset: int) -> Stream:
+        """Send what comes after the offset to a stream of its own."""
+        stream = Stream(group, name, path, offset)
         with self._lock:
             if not self._closed:
                 self._streams.append(stream)

@@ -78,9 +78,37 @@ def test_more_than_6_mb_is_refused_with_both_numbers(runtime: Any) -> None:
     assert "6291456" in found["Error"]["Message"]
 
 
-@pytest.mark.parametrize("member", ["TargetModel", "TargetContainerHostname", "EnableExplanations"])
+@pytest.mark.parametrize(
+    "member",
+    ["TargetModel", "TargetContainerHostname", "EnableExplanations", "SessionId", "PrefixAwareId"],
+)
 def test_what_is_not_supported_is_refused_by_name(runtime: Any, member: str) -> None:
     assert member in error_of(ask, runtime, **{member: "x.tar.gz"})["Error"]["Message"]
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("CustomAttributes", "x" * 1025),
+        ("CustomAttributes", "tab\there"),
+        ("InferenceId", "i" * 65),
+        ("Accept", "a/" + "b" * 1024),
+    ],
+)
+def test_a_header_that_aws_refuses_is_refused_by_its_name(
+    runtime: Any, member: str, value: str
+) -> None:
+    given = {"ContentType": "text/csv", "Accept": "text/csv", member: value}
+    found = error_of(runtime.invoke_endpoint, EndpointName="e", Body="1", **given)
+    assert found["Error"]["Code"] == "ValidationError"
+    assert member in found["Error"]["Message"]
+
+
+def test_custom_attributes_of_1024_characters_and_an_inference_id_of_64_are_taken(
+    runtime: Any,
+) -> None:
+    answer = ask(runtime, "3", CustomAttributes="~" * 1024, InferenceId="#" * 64)
+    assert answer.endswith(" 3.0")
 
 
 def test_an_error_carries_awss_header() -> None:
