@@ -20,6 +20,7 @@ from local_sagemaker.engine import (
     lambdas,
     lineage_recorder,
     pipelines,
+    rollout,
     services,
     serving,
     tuning,
@@ -109,6 +110,7 @@ def shut_down(plane: Plane) -> None:
     lambdas.close(plane)
     jobs.close(plane)
     plane.processes.close()
+    rollout.close(plane)
     jobs.join(plane)
     forwarding.of(plane).close()
     plane.storage.close()
