@@ -273,6 +273,37 @@ def test_a_deployment_that_takes_too_long_is_rolled_back(
     assert "MaximumExecutionTimeoutInSeconds (600)" in row["FailureReason"]
 
 
+def test_when_neither_fleet_can_be_made_whole_both_go_on_until_a_restart_or_the_end(
+    start: Callable[..., Any], tmp_path: Path, s3: Any
+) -> None:
+    from local_sagemaker import boot
+
+    clock = FakeClock()
+    first = start(tmp_path / "home", slots=2, clock=clock)
+    sagemaker, runtime = first.client(), first.client("sagemaker-runtime")
+    alarm = f"errors-{uuid.uuid4().hex[:8]}"
+    set_alarm(first, alarm, "OK")
+    two_versions(first, sagemaker)
+    update(sagemaker, rolling(instances(1), 60) | guarded(alarm))
+    until_says(first, sagemaker, "Baking")
+    clock.advance(60)
+    until_says(first, sagemaker, "traffic enabled on full capacity")
+    archive = s3.get_object(Bucket=first.bucket, Key="models/one/model.tar.gz")["Body"].read()
+    s3.delete_object(Bucket=first.bucket, Key="models/one/model.tar.gz")
+    set_alarm(first, alarm, "ALARM")
+    clock.advance(1)
+    row = until_over(first)
+    assert row["EndpointStatus"] == "UpdateRollbackFailed"
+    assert "The rollback failed: " in row["FailureReason"]
+    assert set(shares(runtime, 20)) == {"two"}
+    s3.put_object(Bucket=first.bucket, Key="models/one/model.tar.gz", Body=archive)
+    boot.shut_down(first.plane)
+    second = start(tmp_path / "home", slots=2)
+    row = second.until("endpoint", "e", "InService", "Failed")
+    assert (row["EndpointStatus"], row["EndpointConfigName"]) == ("InService", "e-1")
+    assert set(shares(second.client("sagemaker-runtime"), 10)) == {"one"}
+
+
 def test_the_last_deployment_config_may_be_used_again(
     local: Any, sagemaker: Any, clock: FakeClock
 ) -> None:
