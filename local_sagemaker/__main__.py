@@ -104,6 +104,13 @@ def _add_up(command: argparse.ArgumentParser) -> None:
         help="for test suites: POST /_reset forgets everything at once "
         "(or LOCAL_SAGEMAKER_ALLOW_RESET=1)",
     )
+    command.add_argument(
+        "--time-scale",
+        type=config.positive,
+        metavar="FACTOR",
+        help="seconds of AWS's in a real one where deployments wait: with 100, 300 s of baking "
+        "take 3 s (default: 1, or LOCAL_SAGEMAKER_TIME_SCALE)",
+    )
     command.add_argument("--foreground", action="store_true", help="stay; stop with Ctrl-C")
     command.add_argument("--ready-fd", type=int, help=argparse.SUPPRESS)
 
@@ -209,6 +216,7 @@ def _foreground(arguments: argparse.Namespace, home: Path) -> int:
         ministack.MiniStackError,
         OwnImagesError,
         ArchiveError,
+        config.TimeScaleError,
         OtherVersion,
     )
     try:
@@ -238,7 +246,7 @@ def _teller(descriptor: int | None) -> Callable[[str], None]:
 
 def _config(arguments: argparse.Namespace, home: Path, environ: Mapping[str, str]) -> config.Config:
     """The configuration of a server that is about to start."""
-    keys = {}
+    keys: dict[str, Any] = {}
     if arguments.s3_endpoint is not None:  # somebody else's S3 asks for the caller's own keys
         keys = {
             field: environ[name]
@@ -259,6 +267,7 @@ def _config(arguments: argparse.Namespace, home: Path, environ: Mapping[str, str
         archive_limits=archives.limits(environ),
         owns_s3=arguments.s3_endpoint is None,
         allow_reset=arguments.allow_reset or config.allows_reset(environ),
+        time_scale=arguments.time_scale or config.time_scale(environ),
         **keys,
     )
 
@@ -270,7 +279,7 @@ def _preload(given: str | None) -> tuple[str, ...]:
 
 
 def _foreground_arguments(arguments: argparse.Namespace) -> list[str]:
-    passed = ("port", "s3_port", "s3_endpoint", "slots", "preload")
+    passed = ("port", "s3_port", "s3_endpoint", "slots", "preload", "time_scale")
     given = {name: getattr(arguments, name) for name in passed}
     options = [f"--{k.replace('_', '-')}={v}" for k, v in given.items() if v is not None]
     return [*options, *(["--allow-reset"] if arguments.allow_reset else [])]

@@ -21,6 +21,7 @@ from local_sagemaker.engine import (
     lambdas,
     lineage_recorder,
     pipelines,
+    rollout,
     services,
     serving,
     tuning,
@@ -112,6 +113,7 @@ def shut_down(plane: Plane) -> None:
     lambdas.close(plane)
     jobs.close(plane)
     plane.processes.close()
+    rollout.close(plane)
     jobs.join(plane)
     host_metrics.of(plane).close()
     witnesses.close(plane)

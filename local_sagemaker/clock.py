@@ -19,6 +19,9 @@ class Clock(Protocol):
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Until the event is set (True) or the seconds are over (False)."""
 
+    def wait_until(self, event: threading.Event, moment: float) -> bool:
+        """Until the event is set (True) or `now` is there (False)."""
+
 
 class SystemClock:
     """The real time."""
@@ -28,6 +31,9 @@ class SystemClock:
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         return event.wait(seconds)
+
+    def wait_until(self, event: threading.Event, moment: float) -> bool:
+        return event.wait(max(0.0, moment - self.now()))
 
 
 class FakeClock:
@@ -47,9 +53,11 @@ class FakeClock:
             self._moved.notify_all()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
+        return self.wait_until(event, self.now() + seconds)
+
+    def wait_until(self, event: threading.Event, moment: float) -> bool:
         with self._moved:
-            due = self._now + seconds
-            while not event.is_set() and self._now < due:
+            while not event.is_set() and self._now < moment:
                 # The event is set elsewhere, without our condition: look again after a short while.
                 self._moved.wait(0.01)
         return event.is_set()

@@ -40,6 +40,8 @@ class Config:
     owns_s3: bool = False
     # For test suites: POST /_reset forgets everything.
     allow_reset: bool = False
+    # Seconds of AWS's in a real one, where a deployment waits: 100 bakes 300 seconds in 3.
+    time_scale: float = 1.0
     # For S3 and inside jobs. MiniStack takes any; a foreign --s3-endpoint gets the caller's own.
     access_key: str = "test"
     secret_key: str = "test"  # noqa: S105 - the emulator's well-known word, no secret
@@ -62,6 +64,30 @@ def images_file(environ: Mapping[str, str]) -> Path | None:
 
 def allows_reset(environ: Mapping[str, str]) -> bool:
     return environ.get("LOCAL_SAGEMAKER_ALLOW_RESET", "") not in ("", "0")
+
+
+class TimeScaleError(Exception):
+    """LOCAL_SAGEMAKER_TIME_SCALE is no positive number; the message says so."""
+
+
+def time_scale(environ: Mapping[str, str]) -> float:
+    """LOCAL_SAGEMAKER_TIME_SCALE, else 1: real seconds. Raises TimeScaleError."""
+    given = environ.get("LOCAL_SAGEMAKER_TIME_SCALE") or "1"
+    try:
+        return positive(given)
+    except ValueError as cause:
+        raise TimeScaleError(
+            f"LOCAL_SAGEMAKER_TIME_SCALE={given!r} is not a positive number of AWS's seconds in a "
+            "real one, such as 100"
+        ) from cause
+
+
+def positive(text: str) -> float:
+    """A finite number above 0. Raises ValueError."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"{text} is not a positive number")
+    return number
 
 
 def region(environ: Mapping[str, str]) -> str:

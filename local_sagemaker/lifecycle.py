@@ -55,7 +55,7 @@ TABLES: dict[str, StatusTable] = {
         Updating="InService Failed RollingBack UpdateRollbackFailed Deleting",
         SystemUpdating="InService Failed Deleting",
         RollingBack="InService Failed UpdateRollbackFailed Deleting",
-        UpdateRollbackFailed="Deleting Updating",
+        UpdateRollbackFailed="Deleting Updating InService Failed",
         OutOfService="InService Updating Deleting Failed",
         Failed="Deleting",
     ),

@@ -54,6 +54,7 @@ def write(config: Config, s3_port: int | None, ministack_pid: int | None, events
         "access_key": config.access_key,
         "secret_key": config.secret_key,
         "slots": config.slots,
+        "time_scale": config.time_scale,
         "started": time.time(),
     }
     part = config.home / f"{FILE}.part"

@@ -10,8 +10,16 @@ from typing import Any
 
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import components, serving, variants
-from local_sagemaker.engine.serving import KIND, NEXT_PLAN, PLAN
+from local_sagemaker.engine import (
+    alarms,
+    components,
+    deployment,
+    deployment_rules,
+    rollout,
+    serving,
+    variants,
+)
+from local_sagemaker.engine.serving import KIND, NEXT_DEPLOYMENT, NEXT_PLAN, PLAN
 from local_sagemaker.engine.variants import Plan
 from local_sagemaker.errors import ApiError, validation
 from local_sagemaker.lifecycle import IllegalTransition
@@ -27,10 +35,13 @@ SORT_KEYS = {
 BUSY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 
 
-@operation("CreateEndpoint", ("EndpointName", "EndpointConfigName", "Tags"))
+@operation(
+    "CreateEndpoint", ("EndpointName", "EndpointConfigName", "Tags"), kept=("DeploymentConfig",)
+)
 def create_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     name = request["EndpointName"]
     planned = variants.plan(plane, variants.config_row(plane, request["EndpointConfigName"]))
+    deployment_rules.check_form(request.get("DeploymentConfig", {}))
     now = plane.clock.now()
     row = {
         "EndpointName": name,
@@ -39,6 +50,7 @@ def create_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
         "EndpointStatus": "Creating",
         "CreationTime": now,
         "LastModifiedTime": now,
+        **_members(LastDeploymentConfig=request.get("DeploymentConfig")),
         PLAN: planned,
     }
     try:
@@ -69,8 +81,9 @@ def list_endpoints(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
         "EndpointConfigName",
         "RetainAllVariantProperties",
         "ExcludeRetainedVariantProperties",
+        "DeploymentConfig",
+        "RetainDeploymentConfig",
     ),
-    only={"RetainDeploymentConfig": (False,)},
 )
 def update_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     row = _changeable(plane, request["EndpointName"])
@@ -81,13 +94,17 @@ def update_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
         given = request.get("ExcludeRetainedVariantProperties", ())
         excluded = [each["VariantPropertyType"] for each in given]
         planned = variants.retained(planned, row[PLAN], excluded)
+    chosen = _deployment(row, request)
+    if chosen:
+        _check_deployment(plane, chosen, config, row[PLAN], planned)
     now = plane.clock.now()
     pending = {
         "EndpointConfigName": config["EndpointConfigName"],
         **variants.summaries(planned, {}),
         "StartTime": now,
     }
-    _start_update(plane, row, planned, PendingDeploymentSummary=pending)
+    members = _members(LastDeploymentConfig=chosen, **{NEXT_DEPLOYMENT: chosen})
+    _start_update(plane, row, planned, PendingDeploymentSummary=pending, **members)
     serving.update_endpoint(plane, row["EndpointName"])
     return row
 
@@ -157,6 +174,33 @@ def _start_update(plane: Plane, row: dict[str, Any], planned: Plan, **members: A
         lifecycle.transition(plane, KIND, row["EndpointName"], "Updating", **members)
     except IllegalTransition as cause:  # somebody else was quicker
         raise _busy(row) from cause
+
+
+def _deployment(row: dict[str, Any], request: dict[str, Any]) -> dict[str, Any] | None:
+    """The DeploymentConfig of an update: its own, or again the last one."""
+    given: dict[str, Any] | None = request.get("DeploymentConfig")
+    if not request.get("RetainDeploymentConfig"):
+        return given
+    if given:
+        raise validation(
+            "RetainDeploymentConfig reuses the last deployment configuration; leave it out or "
+            "DeploymentConfig."
+        )
+    return row.get("LastDeploymentConfig")
+
+
+def _check_deployment(
+    plane: Plane, chosen: dict[str, Any], config: dict[str, Any], live: Plan, planned: Plan
+) -> None:
+    serverless = any("ServerlessConfig" in each for each in config["ProductionVariants"])
+    old, new = rollout.counts(live), rollout.counts(planned)
+    deployment_rules.check(chosen, serverless, old, new)
+    alarms.check(plane, deployment.alarms(chosen))
+
+
+def _members(**given: Any) -> dict[str, Any]:
+    """Those that have a value."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _check_components(plane: Plane, row: dict[str, Any], planned: Plan) -> None:

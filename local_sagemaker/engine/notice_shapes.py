@@ -36,10 +36,16 @@ class Shape:
     detail_type: str
     describe: str
     complete: Complete = lambda _, row: row
+    kind: str | None = None  # of the resource, where it is not the note's
 
 
 def _endpoint(plane: Plane, row: Row) -> Row:
     return serving.described(plane, row) | {"EndpointStatus": screaming(row["EndpointStatus"])}
+
+
+def _deployment(_: Plane, row: Row) -> Row:
+    """As it was at that moment: the next one is there soon."""
+    return {**row, "EndpointStatus": screaming(row["EndpointStatus"])}
 
 
 def _model_package(plane: Plane, row: Row) -> Row:
@@ -56,6 +62,9 @@ SHAPES: dict[str, Shape] = {
         tuning_rows.described,
     ),
     "endpoint": Shape("SageMaker Endpoint State Change", "DescribeEndpoint", _endpoint),
+    notices.DEPLOYMENT: Shape(
+        "SageMaker Endpoint Deployment State Change", "DescribeEndpoint", _deployment, "endpoint"
+    ),
     "endpoint-config": Shape("SageMaker Endpoint Config State Change", "DescribeEndpointConfig"),
     "model": Shape("SageMaker Model State Change", "DescribeModel"),
     "model-package": Shape(
@@ -79,7 +88,7 @@ def entry(plane: Plane, note: Row) -> Row:
 
 def _of_resource(plane: Plane, note: Row) -> tuple[str, list[str], Row]:
     shape, row = SHAPES[note["Kind"]], note["Row"]
-    arn = row[KINDS[note["Kind"]].arn]
+    arn = row[KINDS[shape.kind or note["Kind"]].arn]
     detail = without_secrets(wire.project(shape.describe, shape.complete(plane, row), milliseconds))
     tags = {tag["Key"]: tag["Value"] for tag in plane.store.tags(arn)}
     return shape.detail_type, [arn], {**detail, "Tags": tags}

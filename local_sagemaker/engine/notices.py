@@ -30,6 +30,7 @@ GONE: dict[str, Row] = {
     "model": {},
 }
 EXECUTION, STEP = "pipeline-execution", "pipeline-step"
+ENDPOINT, DEPLOYMENT = "endpoint", "endpoint-deployment"
 EXECUTION_MEMBERS = (
     "PipelineArn",
     "PipelineExecutionArn",
@@ -64,6 +65,17 @@ def _of(kind: str, before: Row | None, after: Row | None) -> Iterator[Row]:
             yield {"Kind": kind, "Row": {**before, **GONE[kind]}}
     elif kind in NEWS and (before is None or _differ(NEWS[kind], before, after)):
         yield {"Kind": kind, "Row": after}
+    if kind == ENDPOINT and before is not None and after is not None:
+        doing = _doing(after)
+        if doing and doing != _doing(before):
+            yield {"Kind": DEPLOYMENT, "Row": after}
+
+
+def _doing(endpoint: Row) -> list[Row]:
+    """What a deployment does to the variants, of the new fleet and of the old one."""
+    fleets = (endpoint, endpoint.get("PendingDeploymentSummary") or {})
+    shown = [each for fleet in fleets for each in fleet.get("ProductionVariants", ())]
+    return [status for each in shown for status in each.get("VariantStatus", ())]
 
 
 def _differ(members: tuple[str, ...], before: Row, after: Row) -> bool:

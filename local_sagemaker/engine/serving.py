@@ -1,9 +1,11 @@
 """Endpoints as they come to life, change, and end: which fleet an endpoint has, and its status.
 
     CreateEndpoint  Creating -> fleet up and healthy -> InService | Failed
-    UpdateEndpoint  Updating -> a second fleet up and healthy -> switched -> InService; the first
-                       is drained and stopped | else the first goes on, FailureReason says why
-    restart         SystemUpdating -> InService | Failed; an interrupted update is done again
+    UpdateEndpoint  Updating -> a second fleet beside the first, which gets the traffic step by
+                       step (rollout.py) -> InService; the first is drained and stopped
+                       | else the first has all traffic again, FailureReason says why
+    restart         SystemUpdating -> InService | Failed; an interrupted update is done again,
+                       an interrupted way back is over: the first fleet is there alone
 
 Every road runs in a thread of its own: the API has answered before. The processes are fleet.py's,
 one invocation's way to one of them routing.py's, what to run variants.py's.
@@ -19,11 +21,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import capture, components, live, measures, requests, variants
+from local_sagemaker.engine import capture, components, live, measures, requests, rollout, variants
 from local_sagemaker.engine.crew import Crew, RetiredError
 from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
 from local_sagemaker.engine.live import Live, row_of
 from local_sagemaker.engine.model_servers import InstanceError
+from local_sagemaker.engine.rollout import ClosingError, GuardError, Rollout
 from local_sagemaker.engine.routing import (
     LOG_GROUP,
     TARGET_CONTAINER,
@@ -32,13 +35,17 @@ from local_sagemaker.engine.routing import (
     Target,
     forward,
 )
+from local_sagemaker.engine.shift import Shift
 from local_sagemaker.engine.variants import Plan, Row
 from local_sagemaker.engine.witnesses import Watch
+from local_sagemaker.errors import ApiError
 from local_sagemaker.plane import Plane
 
 log = logging.getLogger(__name__)
 KIND = "endpoint"
-PLAN, NEXT_PLAN = "LocalPlan", "LocalNextPlan"  # members of ours in an endpoint's row
+# Members of ours in an endpoint's row: what runs, what shall, how it gets there, why it does not.
+PLAN, NEXT_PLAN = "LocalPlan", "LocalNextPlan"
+NEXT_DEPLOYMENT, ROLLBACK = "LocalNextDeployment", "LocalRollback"
 TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
 COMPONENT = "X-Amzn-SageMaker-Inference-Component"
 COMPONENT_NEEDED = (
@@ -51,6 +58,7 @@ COMPONENT_NOT_ALLOWED = (
     "inference components. Please remove the Inference Component Name header and try again."
 )
 FLEETS: Live[Fleet] = Live()
+SHIFTS: Live[Shift] = Live()  # of endpoints that are between two fleets; FLEETS has the old one
 
 
 @dataclass(frozen=True)
@@ -85,17 +93,11 @@ def stop_endpoint(plane: Plane, name: str) -> None:
 
 def described(plane: Plane, row: Row) -> Row:
     """The row with the instance counts of this moment, and what is captured."""
-    fleet = FLEETS.find(plane, row["EndpointName"])
-    counts = fleet.counts() if fleet else {}
-    now = {
-        member: [
-            each | {"CurrentInstanceCount": counts.get(each["VariantName"], 0)}
-            for each in row[member]
-        ]
-        for member in variants.MEMBERS
-        if row.get(member)
-    }
-    return {**row, **capture.summary(row[PLAN]), **now}
+    row = {**_counted(row, FLEETS.find(plane, row["EndpointName"])), **capture.summary(row[PLAN])}
+    shift, pending = SHIFTS.find(plane, row["EndpointName"]), row.get("PendingDeploymentSummary")
+    if not pending:
+        return row
+    return {**row, "PendingDeploymentSummary": _counted(pending, shift.green if shift else None)}
 
 
 def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -120,12 +122,13 @@ def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
     inference component. Raises RoutingError.
     """
     fleet = _fleet(plane, name)
+    choose = (SHIFTS.find(plane, name) or fleet).choose
     component, wanted = headers.get(COMPONENT), headers.get(TARGET_VARIANT)
     if fleet.for_components and component is None:
         said, code = COMPONENT_NEEDED, {"ErrorCode": "INFERENCE_COMPONENT_NAME_MISSING"}
         raise RoutingError("ValidationError", 400, said, **code)
     if component is None:
-        variant = fleet.choose(wanted)
+        variant = choose(wanted)
         return Way(variant, variant.crew, None, f"{LOG_GROUP}/{name}")
     if not fleet.for_components:
         raise RoutingError("ValidationError", 400, COMPONENT_NOT_ALLOWED)
@@ -134,7 +137,7 @@ def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
     if wanted not in (None, host):
         said = f"Inference component {component} is on variant {host}, not on {wanted}."
         raise RoutingError("ValidationError", 400, said)
-    return Way(fleet.choose(host), crew, component, f"{components.LOG_GROUP}/{component}")
+    return Way(choose(host), crew, component, f"{components.LOG_GROUP}/{component}")
 
 
 def recover(plane: Plane) -> None:
@@ -149,7 +152,10 @@ def recover(plane: Plane) -> None:
                 lifecycle.transition(plane, KIND, name, "SystemUpdating")
             start_endpoint(plane, name)
         elif status == "Updating":
+            rollout.begin_again(plane, name)
             live.in_background(plane, KIND, name, _recover_update)
+        elif status == "UpdateRollbackFailed":
+            live.in_background(plane, KIND, name, _recover_rollback)
         elif status == "Deleting":
             stop_endpoint(plane, name)
 
@@ -162,19 +168,44 @@ def _create(plane: Plane, name: str) -> None:
 
 def _update(plane: Plane, name: str) -> None:
     row = row_of(plane, KIND, name)
-    config_name = row["PendingDeploymentSummary"]["EndpointConfigName"]
+    old, fresh = FLEETS.get(plane, name), Fleet(plane, name, row[NEXT_PLAN])
+    shift, plans = Shift(old, fresh), (row[PLAN], row[NEXT_PLAN])
+    deployed = Rollout(plane, name, shift, plans, row.get(NEXT_DEPLOYMENT) or {})
+    SHIFTS.put(plane, name, shift)
     try:
-        fresh = _launched(plane, name, row[NEXT_PLAN])
-    except InstanceError as problem:
+        deployed.forward()
+    except ClosingError:
+        return
+    except (InstanceError, GuardError, ApiError) as problem:
         if plane.processes.closed:
             raise
-        log.warning("an update was rolled back endpoint=%s reason=%s", name, problem)
-        _in_service(plane, name, row[PLAN], FailureReason=str(problem))
+        _roll_back(plane, name, deployed, fresh, problem)
         return
-    old = FLEETS.put(plane, name, fresh)
+    FLEETS.put(plane, name, fresh)
+    SHIFTS.take(plane, name)
+    config_name = row["PendingDeploymentSummary"]["EndpointConfigName"]
     _in_service(plane, name, row[NEXT_PLAN], EndpointConfigName=config_name)
-    if old is not None:
-        old.retire()
+    old.retire()
+
+
+def _roll_back(
+    plane: Plane, name: str, deployed: Rollout, fresh: Fleet, problem: Exception
+) -> None:
+    log.warning("an update is rolled back endpoint=%s reason=%s", name, problem)
+    reason = f"The update of the endpoint was rolled back: {problem}"
+    row = plane.store.edit(KIND, name, lambda row: {**row, ROLLBACK: reason})
+    try:
+        deployed.back()
+    except InstanceError as worse:
+        if plane.processes.closed:
+            raise
+        reason = f"{reason}. The rollback failed: {worse}"
+        members = {"FailureReason": reason, "PendingDeploymentSummary": None, ROLLBACK: None}
+        lifecycle.transition(plane, KIND, name, "UpdateRollbackFailed", **members)
+        return
+    SHIFTS.take(plane, name)
+    _in_service(plane, name, row[PLAN], FailureReason=reason)
+    fresh.retire()
 
 
 def _resize(plane: Plane, name: str) -> None:
@@ -195,14 +226,25 @@ def _recover_update(plane: Plane, name: str) -> None:
     """The old fleet first, so that somebody answers; then the update once more."""
     row = row_of(plane, KIND, name)
     FLEETS.put(plane, name, _launched(plane, name, row[PLAN]))
-    if "PendingDeploymentSummary" in row:
+    if row.get(ROLLBACK):
+        _in_service(plane, name, row[PLAN], FailureReason=row[ROLLBACK])
+    elif row.get("PendingDeploymentSummary"):
         _update(plane, name)
     else:
         _resize(plane, name)
 
 
+def _recover_rollback(plane: Plane, name: str) -> None:
+    """What no rollback could do a restart does: the whole old fleet, and nothing of the new one."""
+    row = row_of(plane, KIND, name)
+    FLEETS.put(plane, name, _launched(plane, name, row[PLAN]))
+    _in_service(plane, name, row[PLAN], FailureReason=row["FailureReason"])
+
+
 def _delete(plane: Plane, name: str) -> None:
-    fleet = FLEETS.take(plane, name)
+    fleet, shift = FLEETS.take(plane, name), SHIFTS.take(plane, name)
+    if shift is not None:  # of an update that could not be rolled back
+        shift.green.retire()
     if fleet is not None:
         fleet.retire()
     plane.store.delete(KIND, name)
@@ -221,12 +263,24 @@ def _in_service(plane: Plane, name: str, planned: Plan, **members: Any) -> None:
     members = {
         "FailureReason": None,
         PLAN: planned,
-        NEXT_PLAN: None,
-        "PendingDeploymentSummary": None,
+        **dict.fromkeys((NEXT_PLAN, NEXT_DEPLOYMENT, ROLLBACK, "PendingDeploymentSummary")),
         **variants.summaries(planned, fleet.counts()),
         **members,
     }
     lifecycle.transition(plane, KIND, name, "InService", **members)
+
+
+def _counted(shown: Row, fleet: Fleet | None) -> Row:
+    counts = fleet.counts() if fleet else {}
+    now = {
+        member: [
+            each | {"CurrentInstanceCount": counts.get(each["VariantName"], 0)}
+            for each in shown[member]
+        ]
+        for member in variants.MEMBERS
+        if shown.get(member)
+    }
+    return {**shown, **now}
 
 
 def _fleet(plane: Plane, name: str) -> Fleet:

@@ -274,12 +274,28 @@ def test_operations_are_listed_with_what_each_supports(cli: CommandLine) -> None
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["up", "--port", "x"], ["up", "--slots", "0"], []]
+    "arguments",
+    [["nonsense"], ["up", "--port", "x"], ["up", "--slots", "0"], ["up", "--time-scale", "0"], []],
 )
 def test_wrong_usage_exits_with_2(cli: CommandLine, arguments: list[str]) -> None:
     answer = cli.run(*arguments)
     assert answer.code == 2
     assert "Traceback" not in answer.err
+
+
+def test_waits_may_be_shorter_than_awss(
+    cli: CommandLine, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_SAGEMAKER_TIME_SCALE", "soon")
+    refused = cli.up("--s3-endpoint", s3_endpoint)
+    assert refused.code == 1
+    assert "LOCAL_SAGEMAKER_TIME_SCALE='soon' is not a positive number" in refused.err
+    monkeypatch.setenv("LOCAL_SAGEMAKER_TIME_SCALE", "50")
+    assert cli.up("--s3-endpoint", s3_endpoint).code == 0
+    assert json.loads(cli.run("status", "--json").out)["time_scale"] == 50.0
+    assert cli.run("down").code == 0
+    assert cli.up("--s3-endpoint", s3_endpoint, "--time-scale", "100").code == 0
+    assert json.loads(cli.run("status", "--json").out)["time_scale"] == 100.0
 
 
 def test_a_missing_ministack_says_what_to_do(

@@ -161,17 +161,6 @@ def test_a_failed_update_keeps_the_old_model_and_says_why(
     assert ask(runtime) == "one 3.0"
 
 
-def test_deployment_guardrails_are_refused_by_name(local: Any, sagemaker: Any) -> None:
-    deploy(local, sagemaker)
-    policy = {"TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}}
-    with pytest.raises(ClientError, match="DeploymentConfig"):
-        sagemaker.update_endpoint(
-            EndpointName="e",
-            EndpointConfigName="e-1",
-            DeploymentConfig={"BlueGreenUpdatePolicy": policy},
-        )
-
-
 def test_weights_and_counts_change_in_place(local: Any, sagemaker: Any, runtime: Any) -> None:
     create_model(local, sagemaker, "one")
     create_model(local, sagemaker, "two")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.local_sagemaker import hosting, test_transform_jobs, test_tuning_jobs
+from tests.local_sagemaker import hosting, rollouts, test_transform_jobs, test_tuning_jobs
 from tests.local_sagemaker.conftest import ROLE, Local, new_client
 from tests.local_sagemaker.test_lambda_steps import zipped
 from tests.local_sagemaker.test_model_registry import register
@@ -292,6 +292,29 @@ def test_an_endpoint_is_told_in_capitals_from_its_creation_until_it_is_gone(
     changes.first(4)
     told = ["CREATING", "IN_SERVICE", "DELETING", "DELETED"]
     assert changes.details("EndpointStatus") == told
+
+
+def test_a_deployment_is_told_with_what_it_does_to_the_new_fleet(
+    start: Callable[..., Local], rule: Rule, tmp_path: Path
+) -> None:
+    local = start(tmp_path / "home", slots=2, time_scale=600.0)
+    sagemaker = local.client()
+    inbox = rule({"detail-type": ["SageMaker Endpoint Deployment State Change"]})
+    rollouts.two_versions(local, sagemaker, count=1)
+    rollouts.update(sagemaker, rollouts.blue_green(termination=300))
+    detail = inbox.first(3)[-1]["detail"]
+    (variant,) = detail["PendingDeploymentSummary"]["ProductionVariants"]
+    assert (detail["EndpointStatus"], detail["EndpointConfigName"]) == ("UPDATING", "e-1")
+    assert variant["CurrentInstanceCount"] == 1
+    statuses = [_status(event)["Status"] for event in inbox.events]
+    assert statuses == ["Creating", "ActivatingTraffic", "Baking"]
+    assert _status(inbox.events[-1])["StatusMessage"].startswith("Baking for 300 seconds")
+    local.until("endpoint", "e", "InService")
+
+
+def _status(event: Event) -> Any:
+    (variant,) = event["detail"]["PendingDeploymentSummary"]["ProductionVariants"]
+    return variant["VariantStatus"][0]
 
 
 def test_models_and_endpoint_configs_are_told_when_they_come_and_when_they_go(
