@@ -20,6 +20,7 @@ from local_sagemaker.engine import (
     lambdas,
     lineage_recorder,
     pipelines,
+    scaling,
     services,
     serving,
     tuning,
@@ -49,6 +50,10 @@ API = (
     "pipeline_versions",
     "pipelines",
     "processing_jobs",
+    "scalable_targets",
+    "scaling_activities",
+    "scaling_policies",
+    "scheduled_actions",
     "search",
     "tags",
     "training_jobs",
@@ -98,11 +103,13 @@ def recover(plane: Plane) -> None:
     lambdas.recover(plane)
     serving.recover(plane)
     components.recover(plane)
+    scaling.start(plane)
     pipelines.recover(plane)
 
 
 def shut_down(plane: Plane) -> None:
     """Stop what runs. Nothing is written about it: recover() tells the truth at the next start."""
+    scaling.close(plane)
     pipelines.close(plane)
     tuning.close(plane)
     lineage_recorder.close(plane)
