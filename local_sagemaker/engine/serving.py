@@ -195,7 +195,7 @@ def _recover_update(plane: Plane, name: str) -> None:
     """The old fleet first, so that somebody answers; then the update once more."""
     row = row_of(plane, KIND, name)
     FLEETS.put(plane, name, _launched(plane, name, row[PLAN]))
-    if "PendingDeploymentSummary" in row:
+    if row.get("PendingDeploymentSummary"):
         _update(plane, name)
     else:
         _resize(plane, name)

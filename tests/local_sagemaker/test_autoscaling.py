@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from local_sagemaker import boot
 from local_sagemaker.clock import FakeClock
 from local_sagemaker.engine import measures
 from tests.local_sagemaker import hosting
@@ -177,8 +178,6 @@ def test_suspended_scaling_does_nothing_until_it_is_resumed(
 def test_it_goes_on_after_a_restart(
     start: Callable[..., Any], tmp_path: Path, local: Any, sagemaker: Any, clock: FakeClock
 ) -> None:
-    from local_sagemaker import boot
-
     hosting.deploy(local, sagemaker)
     scaling = local.client("application-autoscaling")
     register(scaling, 1, 3)
@@ -186,24 +185,39 @@ def test_it_goes_on_after_a_restart(
     for _ in range(3):
         minute(local, clock, scaling, 200)
     before = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
-    copy = tmp_path / "again"
-    copy.mkdir()
-    import shutil
-
-    shutil.copy(tmp_path / "home" / boot.STATE, copy)
-    for wal in (tmp_path / "home").glob(f"{boot.STATE}-*"):
-        shutil.copy(wal, copy)
-    again = start(copy, slots=2, clock=clock)
+    boot.shut_down(local.plane)
+    again = start(tmp_path / "home", slots=2, clock=clock)
     again.until("endpoint", "e", "InService")
-    theirs = again.client("application-autoscaling")
-    assert (
-        theirs.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"] == before
-    )
+    scaling = again.client("application-autoscaling")
+    after = scaling.describe_scaling_policies(ServiceNamespace="sagemaker")["ScalingPolicies"]
+    assert after == before
     clock.advance(240)
     wait_until_looked(again, clock)
     for _ in range(3):
-        minute(again, clock, theirs, 450)
+        minute(again, clock, scaling, 450)
     assert count(again.client()) == 3
+
+
+def test_a_change_that_a_shutdown_interrupted_is_done_after_the_restart(
+    start: Callable[..., Any], tmp_path: Path, local: Any, sagemaker: Any, clock: FakeClock
+) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    slow = f"import os, time\nwhile not os.path.exists({str(gate)!r}): time.sleep(0.005)\n"
+    model = hosting.create_model(local, sagemaker, "one", slow + hosting.ADDER)
+    hosting.deploy(local, sagemaker, hosting.variant(model))
+    scaling = local.client("application-autoscaling")
+    gate.unlink()
+    register(scaling, 2, 3)
+    local.until("endpoint", "e", "Updating")
+    boot.shut_down(local.plane)
+    gate.touch()
+    again = start(tmp_path / "home", slots=2, clock=clock)
+    again.until("endpoint", "e", "InService")
+    scaling = again.client("application-autoscaling")
+    again.until_true(lambda: settled(again, scaling))
+    (activity,) = activities(scaling)
+    assert (activity["StatusCode"], count(again.client())) == ("Successful", 2)
 
 
 def test_deleting_the_endpoint_deregisters_its_targets(
