@@ -65,7 +65,7 @@ def minute(local: Any, clock: Any, scaling: Any, requests: float = 0) -> None:
         measures.of(local.plane).add("e", "AllTraffic", clock.now(), values)
     clock.advance(60)
     wait_until_looked(local, clock)
-    local.until_true(lambda: settled(local, scaling))
+    local.until_true(lambda: settled(local, scaling), timeout=60.0)
 
 
 def wait_until_looked(local: Any, clock: Any) -> None:
@@ -77,4 +77,4 @@ def wait_until_looked(local: Any, clock: Any) -> None:
         return all(row[scalable.EVALUATED] >= over for row in rows)
 
     autoscaler.wake(local.plane)
-    local.until_true(looked)
+    local.until_true(looked, timeout=60.0)

@@ -17,6 +17,7 @@ from botocore.exceptions import ClientError
 
 from local_sagemaker import boot
 from local_sagemaker.clock import FakeClock
+from local_sagemaker.config import client_environment
 from local_sagemaker.engine import measures
 from tests.local_sagemaker import hosting
 from tests.local_sagemaker.conftest import new_client
@@ -478,3 +479,8 @@ def test_an_operation_that_is_not_served_says_so(scaling: Any, sagemaker: Any) -
     code, message = refusal(scaling.list_tags_for_resource, ResourceARN=arn)
     assert code == "UnknownOperationException"
     assert message.startswith("ListTagsForResource is not supported by the local SageMaker")
+
+
+def test_env_says_where_autoscaling_goes(local: Any) -> None:
+    variables = client_environment(local.plane.config)
+    assert variables["AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING"] == local.url
