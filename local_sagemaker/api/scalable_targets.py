@@ -30,7 +30,10 @@ def register_scalable_target(plane: Plane, request: dict[str, Any]) -> dict[str,
     it = scalable.resource(request)
     resource = scalable.behind(plane, it)
     if resource is None:
-        raise validation(f"SageMaker resource doesn't exist: {request['ResourceId']}")
+        raise validation(
+            "Inference component, or endpoint variant with instances, doesn't exist: "
+            f"{request['ResourceId']}"
+        )
     before = plane.store.get(TARGET, scalable.key(request))
     row = _changed(plane, before, request, resource)
     _check_range(plane, row, it, resource)

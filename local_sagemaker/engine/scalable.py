@@ -98,12 +98,16 @@ def made(row: Row) -> float:
 
 
 def capacity(row: Row, it: Resource) -> int | None:
-    """How many instances or copies it should have; None without such a variant."""
+    """How many instances or copies it should have; None without such a variant, and of a serverless
+    one, which has none to count.
+    """
     planned = row["LocalPlan"]
     if it.kind == components.KIND:
         return int(planned["Count"])
-    counts = [each["Count"] for each in planned if each["VariantName"] == it.variant]
-    return int(counts[0]) if counts else None
+    for each in planned:
+        if each["VariantName"] == it.variant and "ServerlessConfig" not in each:
+            return int(each["Count"])
+    return None
 
 
 def is_steady(row: Row, it: Resource) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +23,9 @@ _VARIANT = "sagemaker:variant:DesiredInstanceCount"
 _COMPONENT = "sagemaker:inference-component:DesiredCopyCount"
 
 
+CONCURRENCY = "ConcurrentRequestsPerModel"
+
+
 @dataclass(frozen=True)
 class Metric:
     """A predefined metric: which dimension has it, and CloudWatch's name and statistic of it."""
@@ -34,22 +36,16 @@ class Metric:
 
 
 # A minute without requests counts as 0: "if the traffic to a variant becomes zero ... SageMaker
-# emits metrics with a value of zero" (AWS's guide). The high resolution of 10 s is a minute here.
+# emits metrics with a value of zero" (AWS's guide). Inference components have theirs in measures
+# under their own name in the place of the variant's. The high resolution of 10 s is a minute here.
 PREDEFINED = {
     "SageMakerVariantInvocationsPerInstance": Metric(_VARIANT, "InvocationsPerInstance", "Sum"),
     "SageMakerVariantConcurrentRequestsPerModelHighResolution": Metric(
-        _VARIANT, "ConcurrentRequestsPerModel", "Average"
+        _VARIANT, CONCURRENCY, "Average"
     ),
     "SageMakerInferenceComponentInvocationsPerCopy": Metric(
         _COMPONENT, "InvocationsPerCopy", "Sum"
     ),
-}
-STATISTICS: dict[str, Callable[[measures.Bucket], float]] = {
-    "Sum": lambda each: each.total,
-    "Average": lambda each: each.total / each.count,
-    "Minimum": lambda each: each.least,
-    "Maximum": lambda each: each.most,
-    "SampleCount": lambda each: each.count,
 }
 
 
@@ -89,10 +85,33 @@ def points(
         found = cloudwatch(plane, metric, starts[0], until)
         return [found.get(start) for start in starts]
     owner = (behind["EndpointName"], it.name if it.kind == components.KIND else it.variant)
-    buckets = measures.of(plane).minutes(*owner, metric["MetricName"], starts[0], until)
-    value = STATISTICS[metric["Statistic"]]
-    found = {bucket.start: float(value(bucket)) for bucket in buckets}
+    if metric["MetricName"] == CONCURRENCY:
+        found = _concurrency(plane, owner, starts[0], until)
+    else:
+        buckets = measures.of(plane).minutes(*owner, metric["MetricName"], starts[0], until)
+        found = {bucket.start: bucket.total for bucket in buckets}  # their statistic is Sum
     return [found.get(start, 0.0 if start >= known_since else None) for start in starts]
+
+
+def _concurrency(
+    plane: Plane, owner: tuple[str, str], since: float, until: float
+) -> dict[float, float]:
+    """The requests under way at an instance, on the average of each minute, by Little's law: the
+    seconds that the minute's requests took, over its 60, and over the instances there were.
+    """
+    known = measures.of(plane)
+
+    def totals(metric: str) -> dict[float, float]:
+        return {each.start: each.total for each in known.minutes(*owner, metric, since, until)}
+
+    shares, counts = totals("InvocationsPerInstance"), totals("Invocations")
+    model, overhead = totals("ModelLatency"), totals("OverheadLatency")  # microseconds
+    return {
+        start: (model.get(start, 0.0) + overhead.get(start, 0.0))
+        / (MINUTE * 1e6)
+        * (shares.get(start, count) / count)
+        for start, count in counts.items()
+    }
 
 
 def cloudwatch(plane: Plane, metric: Row, since: float, until: float) -> dict[float, float]:

@@ -266,6 +266,22 @@ def test_copies_of_an_inference_component_scale(
     local.until_true(lambda: hosting.current_copies(sagemaker) == 0 and settled(local, scaling))
 
 
+def test_concurrent_requests_scale_by_the_time_that_requests_take(
+    local: Any, sagemaker: Any, scaling: Any, clock: FakeClock
+) -> None:
+    hosting.deploy(local, sagemaker)
+    register(scaling, 1, 4)
+    metric = "SageMakerVariantConcurrentRequestsPerModelHighResolution"
+    track(scaling, 2, PredefinedMetricSpecification={"PredefinedMetricType": metric})
+    second = {"Invocations": 1, "InvocationsPerInstance": 1, "ModelLatency": 900_000}
+    for _ in range(3):
+        for _ in range(300):  # 300 requests of a second are 5 at a time
+            values = {**second, "OverheadLatency": 100_000}
+            measures.of(local.plane).add("e", "AllTraffic", clock.now(), values)
+        minute(local, clock, scaling)
+    assert count(sagemaker) == 3
+
+
 def test_a_customized_metric_is_read_from_cloudwatch(
     local: Any, sagemaker: Any, scaling: Any, clock: FakeClock, cloudwatch: Any
 ) -> None:
