@@ -22,6 +22,7 @@ from local_sagemaker.engine import (
     lineage_recorder,
     pipelines,
     rollout,
+    scaling,
     services,
     serving,
     tuning,
@@ -52,6 +53,10 @@ API = (
     "pipeline_versions",
     "pipelines",
     "processing_jobs",
+    "scalable_targets",
+    "scaling_activities",
+    "scaling_policies",
+    "scheduled_actions",
     "search",
     "tags",
     "training_jobs",
@@ -102,11 +107,13 @@ def recover(plane: Plane) -> None:
     serving.recover(plane)
     host_metrics.of(plane).start()
     components.recover(plane)
+    scaling.start(plane)
     pipelines.recover(plane)
 
 
 def shut_down(plane: Plane) -> None:
     """Stop what runs. Nothing is written about it: recover() tells the truth at the next start."""
+    scaling.close(plane)
     pipelines.close(plane)
     tuning.close(plane)
     lineage_recorder.close(plane)

@@ -101,6 +101,7 @@ def client_environment(config: Config) -> dict[str, str]:
         "AWS_ENDPOINT_URL_SAGEMAKER": config.endpoint,
         "AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME": config.endpoint,
         "AWS_ENDPOINT_URL_SAGEMAKER_METRICS": config.endpoint,
+        "AWS_ENDPOINT_URL_APPLICATION_AUTO_SCALING": config.endpoint,
         "AWS_ACCESS_KEY_ID": config.access_key,
         "AWS_SECRET_ACCESS_KEY": config.secret_key,
         "AWS_DEFAULT_REGION": config.region,

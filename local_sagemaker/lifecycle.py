@@ -66,6 +66,11 @@ TABLES: dict[str, StatusTable] = {
         Updating="InService Failed Deleting",
         Failed="Updating Deleting",
     ),
+    "scaling-activity": _table(
+        "StatusCode",
+        Pending="InProgress Successful Failed Overridden",
+        InProgress="Successful Failed",
+    ),
     "model-package": _table(
         "ModelPackageStatus",
         Pending="InProgress Completed Failed Deleting",

@@ -33,6 +33,7 @@ class Operation:
     supports: frozenset[str] | None
     kept: frozenset[str]
     only: Mapping[str, tuple[Any, ...]]
+    service: str = wire.SAGEMAKER
 
 
 OPERATIONS: dict[str, Operation] = {}
@@ -46,6 +47,7 @@ def operation(
     *,
     kept: tuple[str, ...] = (),
     only: Mapping[str, tuple[Any, ...]] | None = None,
+    service: str = wire.SAGEMAKER,
 ) -> Callable[[Handler], Handler]:
     """Register the handler of an API operation.
 
@@ -56,42 +58,43 @@ def operation(
     values and no other.
     """
     only = dict(only or {})
-    wire.check_members(name, (*(supports or ()), *kept, *only))
+    wire.check_members(name, (*(supports or ()), *kept, *only), service)
 
     def register(handler: Handler) -> Handler:
         if name in OPERATIONS:
             raise ValueError(f"{name} is registered twice")
         members = None if supports is None else frozenset((*supports, *kept, *only))
-        OPERATIONS[name] = Operation(name, handler, members, frozenset(kept), only)
+        OPERATIONS[name] = Operation(name, handler, members, frozenset(kept), only, service)
         return handler
 
     return register
 
 
-def call(plane: Plane, name: str, request: Body) -> Body:
+def call(plane: Plane, name: str, request: Body, service: str = wire.SAGEMAKER) -> Body:
     """Validate, run and shape one API operation; timestamps in and out are epoch seconds. Raises
     ApiError.
     """
-    found, request = check(name, request)
-    token_member = wire.token_member(name)
+    found, request = check(name, request, service)
+    token_member = wire.token_member(name, service)
     if token_member is None or token_member not in request:
-        return wire.project(name, found.handler(plane, request))
+        return wire.project(name, found.handler(plane, request), service=service)
     return _once(plane, found, request, token_member)
 
 
-def check(name: str, request: Body) -> tuple[Operation, Body]:
+def check(name: str, request: Body, service: str = wire.SAGEMAKER) -> tuple[Operation, Body]:
     """The operation and the request as its handler gets it; raises ApiError as a call would."""
     found = OPERATIONS.get(name)
-    if found is None:
-        raise unknown(name)
-    request = wire.validate(name, request)
+    if found is None or found.service != service:
+        raise unknown(name, service)
+    request = wire.validate(name, request, service)
     _refuse_unsupported(found, request)
     return found, request
 
 
-def unknown(name: str) -> ApiError:
-    known = wire.is_operation(name)
-    what = "is not supported by the local SageMaker" if known else "is no operation of SageMaker"
+def unknown(name: str, service: str = wire.SAGEMAKER) -> ApiError:
+    known = wire.is_operation(name, service)
+    owner = "SageMaker" if service == wire.SAGEMAKER else service
+    what = "is not supported by the local SageMaker" if known else f"is no operation of {owner}"
     return ApiError(
         "UnknownOperationException",
         f"{name} {what}; `python -m local_sagemaker operations` lists what is supported",
@@ -99,7 +102,7 @@ def unknown(name: str) -> ApiError:
 
 
 def _refuse_unsupported(found: Operation, request: Body) -> None:
-    for path, value in wire.members(found.name, request):
+    for path, value in wire.members(found.name, request, found.service):
         if found.supports is not None and not _is_supported(path, found.supports):
             raise validation(
                 f"{found.name}: member {path!r} is not supported by the local SageMaker; leave it "
@@ -171,7 +174,7 @@ def describe() -> dict[str, dict[str, list[str]]]:
 
 
 def _members(found: Operation) -> dict[str, list[str]]:
-    everything = wire.list_members(found.name)
+    everything = wire.list_members(found.name, found.service)
     if found.supports is None:
         return {"supported": everything}
     named = {path.partition(".")[0] for path in found.supports}

@@ -110,11 +110,12 @@ def call_metrics(x: Exchange) -> None:
 
 
 def call_operation(x: Exchange) -> None:
-    """sagemaker, JSON 1.1: X-Amz-Target names the operation."""
+    """sagemaker and application-autoscaling, JSON 1.1: X-Amz-Target names the operation."""
     target = x.headers.get("X-Amz-Target")
     if x.method == "POST" and target is not None:
-        name, request = wire.decode(target, x.body)
-        x.answer = (200, dict(JSON), wire.encode(operations.call(x.plane, name, request)))
+        service, name, request = wire.decode(target, x.body)
+        answer = operations.call(x.plane, name, request, service)
+        x.answer = (200, dict(JSON), wire.encode(answer))
 
 
 def refuse_the_rest(x: Exchange) -> None:

@@ -74,6 +74,10 @@ KINDS: dict[str, Kind] = {
     "inference-component": Kind(
         "InferenceComponentName", "InferenceComponentArn", "InferenceComponentStatus"
     ),
+    "scalable-target": Kind("ResourceId", "ScalableTargetARN"),
+    "scaling-policy": Kind("PolicyName", "PolicyARN"),
+    "scheduled-action": Kind("ScheduledActionName", "ScheduledActionARN"),
+    "scaling-activity": Kind("ActivityId", "ActivityArn", "StatusCode"),  # no ARN
     "artifact": Kind("ArtifactArn", "ArtifactArn"),
     "action": Kind("ActionName", "ActionArn"),
     "context": Kind("ContextName", "ContextArn"),

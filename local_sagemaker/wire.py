@@ -24,7 +24,9 @@ Moment = Callable[[float], Any]  # epoch seconds, as somebody wants to read them
 
 SAGEMAKER = "sagemaker"
 METRICS = "sagemaker-metrics"
-TARGET_PREFIX = "SageMaker."
+AUTOSCALING = "application-autoscaling"
+# JSON 1.1: what X-Amz-Target begins with, and whose operation it then names.
+TARGETS = {"SageMaker": SAGEMAKER, "AnyScaleFrontendService": AUTOSCALING}
 CONTENT_TYPE = "application/x-amz-json-1.1"
 
 
@@ -43,24 +45,26 @@ def _output(operation: str, service: str) -> Any:
     return _model(service).operation_model(operation).output_shape
 
 
-def is_operation(name: str) -> bool:
-    return name in operation_names()
+def is_operation(name: str, service: str = SAGEMAKER) -> bool:
+    return name in operation_names(service)
 
 
 @functools.cache
-def operation_names() -> frozenset[str]:
-    """Every operation of SageMaker, supported here or not."""
-    return frozenset(_model(SAGEMAKER).operation_names)
+def operation_names(service: str = SAGEMAKER) -> frozenset[str]:
+    """Every operation of a service, supported here or not."""
+    return frozenset(_model(service).operation_names)
 
 
-def decode(target: str, body: bytes) -> tuple[str, dict[str, Any]]:
-    """(operation, request) of one JSON 1.1 call."""
-    if not target.startswith(TARGET_PREFIX):
+def decode(target: str, body: bytes) -> tuple[str, str, dict[str, Any]]:
+    """(service, operation, request) of one JSON 1.1 call."""
+    prefix, _, name = target.partition(".")
+    if prefix not in TARGETS:
         raise ApiError(
             "UnknownOperationException",
-            f"X-Amz-Target {target!r} is not understood; it should be {TARGET_PREFIX}<Operation>",
+            f"X-Amz-Target {target!r} is not understood; it should be "
+            + " or ".join(f"{each}.<Operation>" for each in TARGETS),
         )
-    return target.removeprefix(TARGET_PREFIX), read_json(body)
+    return TARGETS[prefix], name, read_json(body)
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -98,9 +102,9 @@ def validate(operation: str, request: dict[str, Any], service: str = SAGEMAKER) 
 
 
 @functools.cache
-def token_member(operation: str) -> str | None:
+def token_member(operation: str, service: str = SAGEMAKER) -> str | None:
     """The member that makes a repeated request harmless (ClientRequestToken), if there is one."""
-    shape = _input(operation, SAGEMAKER)
+    shape = _input(operation, service)
     if shape is None:
         return None
     tokens = (name for name, m in shape.members.items() if m.metadata.get("idempotencyToken"))
@@ -138,9 +142,11 @@ def _project(shape: Any, value: Any, moment: Moment | None) -> Any:
     return value
 
 
-def members(operation: str, request: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def members(
+    operation: str, request: dict[str, Any], service: str = SAGEMAKER
+) -> Iterator[tuple[str, Any]]:
     """(dotted path, value) of every member in the request; lists transparent, maps closed."""
-    yield from _members(_input(operation, SAGEMAKER), request, "")
+    yield from _members(_input(operation, service), request, "")
 
 
 def _members(shape: Any, value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
@@ -156,12 +162,12 @@ def _members(shape: Any, value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield from _members(shape.members[name], each, path)
 
 
-def check_members(operation: str, paths: tuple[str, ...]) -> None:
+def check_members(operation: str, paths: tuple[str, ...], service: str = SAGEMAKER) -> None:
     """Raise ValueError when the operation, or one of the dotted members, does not exist."""
-    if not is_operation(operation):
-        raise ValueError(f"SageMaker has no operation {operation!r}")
+    if not is_operation(operation, service):
+        raise ValueError(f"{service} has no operation {operation!r}")
     for path in paths:
-        shape = _input(operation, SAGEMAKER)
+        shape = _input(operation, service)
         for part in path.split("."):
             while shape is not None and shape.type_name == "list":
                 shape = shape.member
@@ -170,9 +176,9 @@ def check_members(operation: str, paths: tuple[str, ...]) -> None:
             shape = shape.members[part]
 
 
-def list_members(operation: str) -> list[str]:
+def list_members(operation: str, service: str = SAGEMAKER) -> list[str]:
     """The members of an operation's request, in the model's order."""
-    shape = _input(operation, SAGEMAKER)
+    shape = _input(operation, service)
     return [] if shape is None else list(shape.members)
 
 

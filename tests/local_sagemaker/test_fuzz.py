@@ -18,11 +18,15 @@ from botocore.model import ServiceModel
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from local_sagemaker import boot
+from local_sagemaker import boot, wire
 from local_sagemaker.operations import OPERATIONS
 
 boot.load_api()
-MODEL = ServiceModel(Loader().load_service_model("sagemaker", "service-2"), "sagemaker")
+MODELS = {
+    service: ServiceModel(Loader().load_service_model(service, "service-2"), service)
+    for service in wire.TARGETS.values()
+}
+PREFIXES = {service: prefix for prefix, service in wire.TARGETS.items()}
 DEEPEST = 6
 SECONDS = 5
 # Things that exist, or look as if: most random names would only ever find nothing.
@@ -124,7 +128,8 @@ def crowded(local: Any, sagemaker: Any) -> Any:
 def ask(address: str, operation: str, request: Any) -> tuple[int, dict[str, Any]]:
     connection = http.client.HTTPConnection(address, timeout=SECONDS)
     try:
-        headers = {"X-Amz-Target": f"SageMaker.{operation}"}
+        prefix = PREFIXES[OPERATIONS[operation].service]
+        headers = {"X-Amz-Target": f"{prefix}.{operation}"}
         connection.request("POST", "/", json.dumps(request).encode(), headers)
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read())
@@ -133,7 +138,7 @@ def ask(address: str, operation: str, request: Any) -> tuple[int, dict[str, Any]
 
 
 def shape_of(operation: str) -> Any:
-    return MODEL.operation_model(operation).input_shape
+    return MODELS[OPERATIONS[operation].service].operation_model(operation).input_shape
 
 
 def test_no_request_makes_the_server_fail(crowded: Any, tmp_path: Path) -> None:
