@@ -86,11 +86,8 @@ def deploy(arguments: argparse.Namespace) -> Answer:
     work = begin(arguments, needs=("role",))
     rollout = guardrails.chosen(arguments, work.problem.deploy.rollout)
     package = packages.deployable(work.sagemaker, work.group, arguments.version)
-    wanted = {
-        "InstanceType": arguments.instance_type or work.problem.deploy.instance_type,
-        **({"InitialInstanceCount": count} if count else {}),
-    }
     there = settled(work)
+    wanted = _instances(work, there, arguments)
     version, arn = package["ModelPackageVersion"], package["ModelPackageArn"]
     facts = {"endpoint": work.endpoint, "version": version, "package": arn}
     if there and there["status"] == "InService" and _same(there, arn, wanted):
@@ -98,6 +95,8 @@ def deploy(arguments: argparse.Namespace) -> Answer:
         text = f"Endpoint {work.endpoint} serves version {version} already; nothing changed."
         same = {"change": "none", "status": "InService", **work.shown()}
         return Answer(text, {**facts, **same})
+    deployment = guardrails.deployment_config(rollout)
+    _check_guarded(there, deployment)
     guardrails.check_alarms(work.cloudwatch, rollout.alarms)
     config = config_of(work, there, arn, wanted)
     updating.to_config(
@@ -105,7 +104,7 @@ def deploy(arguments: argparse.Namespace) -> Answer:
         there,
         config,
         keep=() if count else (updating.COUNT,),
-        deployment=guardrails.deployment_config(rollout),
+        deployment=deployment,
         wait=not arguments.no_wait,
     )
     if not arguments.no_wait:
@@ -114,6 +113,33 @@ def deploy(arguments: argparse.Namespace) -> Answer:
     status = "not waited for" if arguments.no_wait else "InService"
     told = {"config": config, "change": change, "status": status, **work.shown()}
     return Answer(_told(work, there, change, f"version {version}", status), {**facts, **told})
+
+
+def _instances(
+    work: Work, there: dict[str, Any] | None, arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """What the command line and the problem say of the instances."""
+    live = there["variants"] if there else []
+    kind, count = arguments.instance_type, arguments.instance_count
+    if live and "ServerlessConfig" in live[0]:
+        if kind or count:
+            raise DeployError(
+                f"Endpoint {work.endpoint} is serverless and has no instances; leave out "
+                "--instance-type and --instance-count, or delete it first."
+            )
+        return {}
+    counted = {"InitialInstanceCount": count} if count else {}
+    return {"InstanceType": kind or work.problem.deploy.instance_type, **counted}
+
+
+def _check_guarded(there: dict[str, Any] | None, deployment: dict[str, Any] | None) -> None:
+    """Guardrails need the variants of before; a deploy has one."""
+    names = [each["VariantName"] for each in there["variants"]] if there else []
+    if deployment and len(names) > 1:
+        raise DeployError(
+            f"The endpoint has {', '.join(names)}, and an update with --strategy or --alarm keeps "
+            "its variants; first `python -m deploy.variants promote` or `abort`."
+        )
 
 
 def _told(work: Work, there: dict[str, Any] | None, change: str, after: str, status: str) -> str:
@@ -130,7 +156,7 @@ def config_of(
     live = there["variants"] if there else []
     name = live[0]["VariantName"] if len(live) == 1 else VARIANT
     template = live[0] if live else {}
-    counted = {"InitialInstanceCount": template.get("desired") or 1}
+    counted = {"InitialInstanceCount": template.get("desired") or 1} if wanted else {}
     model = making.model(work, package)
     fresh = {**counted, **wanted, "InitialVariantWeight": 1.0}
     variant = making.variant(template, name, model, **fresh)

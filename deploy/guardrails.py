@@ -22,6 +22,14 @@ from steps.problem import Rollout
 
 STRATEGIES: tuple[str, ...] = get_args(get_args(Rollout.model_fields["strategy"].annotation)[0])
 OPTIONS = ("strategy", "canary_percent", "step_percent", "bake", "termination_wait", "timeout")
+# Which strategies an option means something for; any needs a strategy or an alarm.
+MEANT_FOR = {
+    "canary_percent": ("canary",),
+    "step_percent": ("linear", "rolling"),
+    "termination_wait": ("all-at-once", "canary", "linear"),
+    "bake": STRATEGIES,
+    "timeout": STRATEGIES,
+}
 BOTH_KINDS = ["MetricAlarm", "CompositeAlarm"]
 
 
@@ -47,11 +55,26 @@ def chosen(arguments: argparse.Namespace, default: Rollout) -> Rollout:
     given = {name: value for name, value in given.items() if value is not None}
     given |= {"alarms": tuple(arguments.alarm)} if arguments.alarm else {}
     try:
-        return Rollout.model_validate({**default.model_dump(), **given})
+        rollout = Rollout.model_validate({**default.model_dump(), **given})
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
         option = "--" + str(wrong["loc"][0]).replace("_", "-").replace("alarms", "alarm")
         raise DeployError(f"{option} is {wrong['input']!r}: {wrong['msg']}", 2) from error
+    _check_meant(rollout, list(given))
+    return rollout
+
+
+def _check_meant(rollout: Rollout, given: list[str]) -> None:
+    """An option that would do nothing is refused."""
+    strategy = rollout.strategy or ("all-at-once" if rollout.alarms else None)
+    for name in given:
+        meant = MEANT_FOR.get(name, (strategy,))
+        if strategy not in meant:
+            raise DeployError(
+                f"--{name.replace('_', '-')} is for --strategy {', '.join(map(str, meant))}; "
+                f"it is {strategy or 'not given'}.",
+                2,
+            )
 
 
 def deployment_config(rollout: Rollout) -> dict[str, Any] | None:

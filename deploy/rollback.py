@@ -135,7 +135,9 @@ def _move(work: Work, there: dict[str, Any], package: str, arguments: argparse.N
 
 
 def _wanted(there: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Instances like those that serve now, enough for all the traffic."""
+    """Instances like those that serve now, enough for all the traffic; none when serverless."""
+    if "ServerlessConfig" in there["variants"][0]:
+        return {}
     most = max(each["desired"] or 1 for each in there["variants"])
     kind = arguments.instance_type or there["variants"][0].get("InstanceType")
     count = {"InitialInstanceCount": arguments.instance_count or most}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from deploy import champions, making, packages, updating
+from deploy import champion_variant, making, packages, updating
 from deploy.commands import Answer, DeployError
 from deploy.work import Work, begin
 
@@ -25,7 +25,7 @@ def shadow(arguments: argparse.Namespace) -> Answer:
     if not 0 < arguments.sample <= 100:
         raise DeployError(f"--sample is {arguments.sample:g}; allowed: above 0, up to 100.", 2)
     work = begin(arguments, needs=("role",) if arguments.action == "on" else ())
-    there = champions.in_service(work)
+    there = champion_variant.in_service(work)
     text, changed = ACTIONS[arguments.action](work, there, arguments)
     told = f"Endpoint {work.endpoint}: {text}" + ("" if changed else " already; nothing changed")
     facts = {"endpoint": work.endpoint, "action": arguments.action, "changed": changed}
@@ -59,7 +59,7 @@ def _on(work: Work, there: dict[str, Any], arguments: argparse.Namespace) -> tup
         making.stem(work, "shadow"),
         [making.variant(production, name, production["ModelName"], **fresh)],
         there["kept"],
-        {champions.TAG: name},
+        {champion_variant.TAG: name},
         [making.variant(production, f"shadow-v{version}", model, **copied)],
     )
     updating.to_config(work, there, config, keep=(updating.COUNT,))
@@ -70,7 +70,7 @@ def _off(work: Work, there: dict[str, Any], _: argparse.Namespace) -> tuple[str,
     production = there["variants"][0]
     if not there["shadows"]:
         return "no shadow", False
-    champions.alone(work, there, production, production["VariantName"])
+    champion_variant.alone(work, there, production, production["VariantName"])
     return "no shadow", True
 
 
@@ -78,7 +78,7 @@ def _promote(work: Work, there: dict[str, Any], _: argparse.Namespace) -> tuple[
     if not there["shadows"]:
         raise DeployError("There is no shadow to promote; first `shadow on`.")
     chosen = there["shadows"][0]
-    champions.alone(work, there, chosen, there["variants"][0]["VariantName"])
+    champion_variant.alone(work, there, chosen, there["variants"][0]["VariantName"])
     return f"version {chosen['version']}, the shadow, serves alone", True
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from deploy import champions, guardrails, updating, watching
+from deploy import champion_variant, guardrails, updating, watching
 from deploy.commands import Answer, DeployError, Refused
 from deploy.served import shares, tell
 from deploy.work import Work, begin
@@ -35,8 +35,8 @@ def shift(arguments: argparse.Namespace) -> Answer:
     if arguments.pause < 0:
         raise DeployError(f"--pause is {arguments.pause}; allowed: 0 or more.", 2)
     work = begin(arguments)
-    there = champions.in_service(work)
-    champions.named(there, arguments.to)
+    there = champion_variant.in_service(work)
+    champion_variant.named(there, arguments.to)
     if len(there["variants"]) < 2:
         raise DeployError(f"Variant {arguments.to} is alone; first `split`.")
     guardrails.check_alarms(work.cloudwatch, arguments.alarm)
@@ -111,7 +111,7 @@ def _taken_back(
     work: Work, there: dict[str, Any], weights: dict[str, float], to: str, trouble: str
 ) -> Answer:
     if not any(each for name, each in weights.items() if name != to):
-        first = champions.champion(work, there)
+        first = champion_variant.champion(work, there)
         weights = {name: float(name == first) for name in weights}
     back = moved(weights, to, 0.0)
     updating.to_weights(work, back)

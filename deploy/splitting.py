@@ -12,7 +12,7 @@ import argparse
 import math
 from typing import Any
 
-from deploy import active, champions, making, packages, updating
+from deploy import active, champion_variant, making, packages, updating
 from deploy.commands import Answer, DeployError
 from deploy.served import package_of
 from deploy.updating import ROUNDING
@@ -39,7 +39,7 @@ def split(arguments: argparse.Namespace) -> Answer:
     if unknown:
         raise DeployError(f"--version names {unknown[0]}; it has no weight.", 2)
     work = begin(arguments, needs=("role",))
-    there = champions.in_service(work)
+    there = champion_variant.in_service(work)
     models = _models(work, there, list(wanted), told)
     now = {each["VariantName"]: each["ModelName"] for each in there["variants"]}
     if models == now and not there["shadows"]:
@@ -152,7 +152,7 @@ def _config(
         )
         for name, model in models.items()
     ]
-    before = champions.named(there, champions.champion(work, there))
+    before = champion_variant.named(there, champion_variant.champion(work, there))
     heirs = [name for name, model in models.items() if model == before["ModelName"]]
-    tags = {champions.TAG: (heirs or list(models))[0]}
+    tags = {champion_variant.TAG: (heirs or list(models))[0]}
     return making.config(work, making.stem(work, "split"), variants, there["kept"], tags)

@@ -14,7 +14,7 @@ from typing import Any
 
 from deploy import (
     active,
-    champions,
+    champion_variant,
     commands,
     endpoint,
     endpoint_status,
@@ -85,10 +85,10 @@ def abort(arguments: argparse.Namespace) -> Answer:
 
 def _alone(arguments: argparse.Namespace, name: str | None) -> Answer:
     work = begin(arguments)
-    there = champions.in_service(work)
-    name = name or champions.champion(work, there)
-    chosen = champions.named(there, name)
-    changed = champions.alone(work, there, chosen, name)
+    there = champion_variant.in_service(work)
+    name = name or champion_variant.champion(work, there)
+    chosen = champion_variant.named(there, name)
+    changed = champion_variant.alone(work, there, chosen, name)
     verb = "serves alone" if changed else "serves alone already; nothing changed"
     text = f"Endpoint {work.endpoint}: variant {name}, version {chosen['version']}, {verb}"
     facts = {"endpoint": work.endpoint, "variant": name, "version": chosen["version"]}
@@ -104,7 +104,7 @@ def assign(arguments: argparse.Namespace) -> Answer:
     except ValueError as error:
         raise DeployError(f"Endpoint {work.endpoint}: {error}") from error
     place = sticky.point(arguments.entity, work.endpoint)
-    version = champions.named(there, chosen)["version"]
+    version = champion_variant.named(there, chosen)["version"]
     text = f"{arguments.entity}: variant {chosen}, version {version} (point {place:.6f})"
     facts = {"entity": arguments.entity, "variant": chosen, "version": version}
     return Answer(text, {**facts, "point": place, "weights": weights})

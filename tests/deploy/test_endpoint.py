@@ -488,3 +488,32 @@ def test_bad_usage_exits_with_two(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         endpoint.main(argv)
     assert caught.value.code == 2
+
+
+def test_a_guarded_deploy_does_not_end_an_experiment(
+    aws: Stubber, capsys: pytest.CaptureFixture[str]
+) -> None:
+    approved(aws)
+    status(aws, "InService")
+    half = {"ModelName": "a-model", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    config = {
+        "EndpointConfigName": "a-config",
+        "EndpointConfigArn": ENDPOINT_ARN,
+        "ProductionVariants": [{**half, "VariantName": name} for name in "AB"],
+        "CreationTime": NOW,
+    }
+    aws.add_response("describe_endpoint_config", config)
+    for _ in "AB":
+        aws.add_client_error("describe_model", "ValidationException", "Could not find model")
+    assert endpoint.main(["deploy", *HERE, "--strategy", "canary"]) == 1
+    assert "first `python -m deploy.variants promote` or `abort`" in capsys.readouterr().err
+
+
+def test_an_endpoint_that_failed_is_to_be_deleted_first(
+    aws: Stubber, capsys: pytest.CaptureFixture[str]
+) -> None:
+    approved(aws)
+    there(aws, version=1, state="Failed")
+    created(aws)
+    assert endpoint.main(["deploy", *HERE]) == 1
+    assert "takes no update; `python -m deploy.endpoint delete`" in capsys.readouterr().err
