@@ -159,6 +159,39 @@ def test_a_rollback_killed_after_any_request_is_repaired_by_running_it_again(
     assert two.described()["EndpointStatus"] == "InService"
 
 
+def split_in_two(two: Shop) -> None:
+    two.run(endpoint.main, "deploy", "--version", "1")
+    two.run(variants.main, "split", "A=80", "B=20")
+
+
+def only_one(two: Shop) -> None:
+    two.run(endpoint.main, "deploy", "--version", "1")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words", "request_number"),
+    [(only_one, (endpoint.main, "deploy"), n) for n in range(1, 6)]
+    + [(split_in_two, (variants.main, "promote", "B"), n) for n in range(1, 5)],
+)
+def test_a_change_of_version_killed_after_any_request_is_repaired_by_running_it_again(
+    two: Shop,
+    monkeypatch: pytest.MonkeyPatch,
+    prepare: Callable[[Shop], None],
+    words: Any,
+    request_number: int,
+) -> None:
+    prepare(two)
+    resurrect = killed_after(monkeypatch, request_number)
+    with pytest.raises(KilledError):
+        two.call(*words)
+    resurrect()
+    two.capture.readouterr()
+    two.run(*words)
+    assert traffic(two, 5) == {"two": 5}
+    assert two.parameter("active-version") == "v2"
+    assert json.loads(two.parameter("versions/v2/metadata"))["previousVersion"] == "v1"
+
+
 def test_a_rollback_to_a_live_variant_moves_weights_alone(two: Shop) -> None:
     by_weights(two)
     config = two.described()["EndpointConfigName"]
@@ -233,7 +266,10 @@ def test_shift_moves_the_traffic_in_steps_and_goes_on_after_a_kill(
     resurrect()
     two.capture.readouterr()
     assert two.weights() == {"A": 75.0, "B": 25.0}
-    assert two.run(variants.main, "shift", "--to", "B", "--pause", "0")["steps"] == [50, 100]
+    naps: list[float] = []
+    monkeypatch.setattr(shift, "sleep", naps.append)
+    assert two.run(variants.main, "shift", "--to", "B", "--pause", "7")["steps"] == [50, 100]
+    assert naps == [7.0] * 3  # the step that was reached before the kill is watched again
     assert two.weights() == {"A": 0.0, "B": 100.0}
     assert traffic(two, 5) == {"two": 5}
     assert "already" in two.text(variants.main, "shift", "--to", "B")
