@@ -241,6 +241,8 @@ def test_a_rollback_needs_a_version_to_go_to(two: Shop) -> None:
 def test_abort_brings_the_champion_back_alone(two: Shop) -> None:
     two.run(endpoint.main, "deploy", "--version", "1")
     two.run(variants.main, "split", "A=20", "B=80")
+    folder = f"/ml-pipeline/models/{two.name}"
+    two.client("ssm").delete_parameter(Name=f"{folder}/active-version")
     assert two.run(variants.main, "abort")["variant"] == "A"
     assert two.versions() == {"A": "1"}
     assert "already" in two.text(variants.main, "abort")
@@ -406,7 +408,10 @@ def test_an_update_keeps_the_instances_that_there_are(two: Shop) -> None:
     )
     two.local.until("endpoint", two.name, "InService")
     two.run(endpoint.main, "deploy")
-    assert two.described()["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    now = two.described()
+    assert now["ProductionVariants"][0]["CurrentInstanceCount"] == 2
+    config = sagemaker.describe_endpoint_config(EndpointConfigName=now["EndpointConfigName"])
+    assert config["ProductionVariants"][0]["InitialInstanceCount"] == 2
 
 
 @pytest.mark.parametrize(
