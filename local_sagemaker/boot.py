@@ -23,6 +23,7 @@ from local_sagemaker.engine import (
     services,
     serving,
     tuning,
+    witnesses,
 )
 from local_sagemaker.events import Bus
 from local_sagemaker.plane import Plane
@@ -110,6 +111,7 @@ def shut_down(plane: Plane) -> None:
     jobs.close(plane)
     plane.processes.close()
     jobs.join(plane)
+    witnesses.close(plane)
     forwarding.of(plane).close()
     plane.storage.close()
     services.close(plane)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import variants
+from local_sagemaker.engine import capture, variants
 from local_sagemaker.engine.crew import LEAST_OUTSTANDING
+from local_sagemaker.engine.variants import CAPTURE
 from local_sagemaker.errors import validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -25,6 +26,11 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "EndpointConfigName"}
         "ProductionVariants.InitialInstanceCount",
         "ProductionVariants.InitialVariantWeight",
         "ProductionVariants.ContainerStartupHealthCheckTimeoutInSeconds",
+        "DataCaptureConfig.EnableCapture",
+        "DataCaptureConfig.InitialSamplingPercentage",
+        "DataCaptureConfig.DestinationS3Uri",
+        "DataCaptureConfig.CaptureOptions",
+        "DataCaptureConfig.CaptureContentTypeHeader",
         "Tags",
     ),
     kept=(
@@ -39,15 +45,9 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "EndpointConfigName"}
         # Here are no instances to scale for the copies of inference components.
         "ProductionVariants.ManagedInstanceScaling",
         "ProductionVariants.InferenceAmiVersion",
-        # Below it only matters while EnableCapture is true, which is refused.
-        "DataCaptureConfig.InitialSamplingPercentage",
-        "DataCaptureConfig.DestinationS3Uri",
         "DataCaptureConfig.KmsKeyId",
-        "DataCaptureConfig.CaptureOptions",
-        "DataCaptureConfig.CaptureContentTypeHeader",
     ),
     only={
-        "DataCaptureConfig.EnableCapture": (False,),
         "ProductionVariants.RoutingConfig.RoutingStrategy": ("RANDOM", LEAST_OUTSTANDING),
     },
 )
@@ -104,6 +104,7 @@ def _check(plane: Plane, request: dict[str, Any]) -> None:
         if "ModelName" in each:
             variants.model_row(plane, each["ModelName"])
     _check_for_components(request)
+    _check_capture(request)
 
 
 def _check_for_components(request: dict[str, Any]) -> None:
@@ -122,6 +123,24 @@ def _check_for_components(request: dict[str, Any]) -> None:
         )
     for each in variants_given:
         _check_scaling(each)
+
+
+def _check_capture(request: dict[str, Any]) -> None:
+    config = request.get(CAPTURE)
+    if config is None:
+        return
+    place = config["DestinationS3Uri"]
+    if not place.startswith("s3://"):  # AWS's pattern takes https as well
+        raise validation(
+            f"DataCaptureConfig.DestinationS3Uri is {place!r}; it must be s3://bucket or "
+            "s3://bucket/prefix"
+        )
+    without = [each for each in request["ProductionVariants"] if "ServerlessConfig" in each]
+    if without and capture.is_on(config):
+        raise validation(
+            f"Data capture is not supported for serverless variants; variant "
+            f"{without[0]['VariantName']} has a ServerlessConfig. Leave DataCaptureConfig out."
+        )
 
 
 def _check_scaling(variant: dict[str, Any]) -> None:

@@ -30,7 +30,10 @@ class Bucket:
     def add(self, value: float) -> None:
         self.total += value
         self.count += 1
-        self.least, self.most = min(self.least, value), max(self.most, value)
+        if value < self.least:
+            self.least = value
+        if value > self.most:
+            self.most = value
 
 
 class Measures:
@@ -45,9 +48,9 @@ class Measures:
         start = now - now % MINUTE
         with self._lock:
             for metric, value in values.items():
-                series = self._series.setdefault(
-                    (endpoint, variant, metric), deque(maxlen=KEPT_MINUTES)
-                )
+                series = self._series.get((endpoint, variant, metric))
+                if series is None:
+                    series = self._series[endpoint, variant, metric] = deque(maxlen=KEPT_MINUTES)
                 if not series or series[-1].start < start:
                     series.append(Bucket(start))
                 series[-1].add(value)
@@ -72,5 +75,8 @@ _LOCK = threading.Lock()
 
 def of(plane: Plane) -> Measures:
     """The plane's measures."""
-    with _LOCK:
-        return _MEASURES.setdefault(plane, Measures())
+    found = _MEASURES.get(plane)
+    if found is None:
+        with _LOCK:
+            found = _MEASURES.setdefault(plane, Measures())
+    return found

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import components, live, variants
+from local_sagemaker.engine import capture, components, live, measures, variants
 from local_sagemaker.engine.crew import Crew, RetiredError
 from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
 from local_sagemaker.engine.live import Live, row_of
@@ -32,6 +32,7 @@ from local_sagemaker.engine.routing import (
     forward,
 )
 from local_sagemaker.engine.variants import Plan, Row
+from local_sagemaker.engine.witnesses import Watch
 from local_sagemaker.plane import Plane
 
 log = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Way:
 
     variant: Variant
     crew: Crew
+    component: str | None
     log_group: str
 
 
@@ -90,14 +92,15 @@ def stop_endpoint(plane: Plane, name: str) -> None:
 
 
 def described(plane: Plane, row: Row) -> Row:
-    """The row with the instance counts of this moment."""
+    """The row with the instance counts of this moment, and what is captured."""
     fleet = FLEETS.find(plane, row["EndpointName"])
     counts = fleet.counts() if fleet else {}
     now = [
         each | {"CurrentInstanceCount": counts.get(each["VariantName"], 0)}
         for each in row.get("ProductionVariants", [])
     ]
-    return {**row, "ProductionVariants": now} if now else row
+    captured = capture.summary(row[PLAN])
+    return {**row, **captured, "ProductionVariants": now} if now else {**row, **captured}
 
 
 def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -110,9 +113,11 @@ def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> 
         # An update may come between the choice and the taking: then whoever serves next is asked.
         with (
             suppress(RetiredError),
+            Watch(plane, name, (way.variant, way.crew, way.component), headers, body) as watch,
             way.crew.taken(headers.get(TARGET_CONTAINER), way.variant.strategy) as hops,
         ):
-            return forward(hops, target, headers, body)
+            watch.asking()
+            return watch.answered(forward(hops, target, headers, body))
 
 
 def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
@@ -126,7 +131,7 @@ def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
         raise RoutingError("ValidationError", 400, said, **code)
     if component is None:
         variant = fleet.choose(wanted)
-        return Way(variant, variant.crew, f"{LOG_GROUP}/{name}")
+        return Way(variant, variant.crew, None, f"{LOG_GROUP}/{name}")
     if not fleet.for_components:
         raise RoutingError("ValidationError", 400, COMPONENT_NOT_ALLOWED)
     crew = components.serving(plane, name, component)
@@ -134,7 +139,7 @@ def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
     if wanted not in (None, host):
         said = f"Inference component {component} is on variant {host}, not on {wanted}."
         raise RoutingError("ValidationError", 400, said)
-    return Way(fleet.choose(host), crew, f"{components.LOG_GROUP}/{component}")
+    return Way(fleet.choose(host), crew, component, f"{components.LOG_GROUP}/{component}")
 
 
 def recover(plane: Plane) -> None:
@@ -206,6 +211,7 @@ def _delete(plane: Plane, name: str) -> None:
     if fleet is not None:
         fleet.retire()
     plane.store.delete(KIND, name)
+    measures.of(plane).forget(name)
     shutil.rmtree(plane.config.home / FOLDER / name, ignore_errors=True)
 
 

@@ -18,10 +18,12 @@ from local_sagemaker.plane import Plane
 Row = dict[str, Any]
 # one a variant: VariantName, Weight, Count, Containers (each: Hostname, Image, ModelDataUrl,
 # Environment; none where inference components bring the models), Mode, HealthSeconds,
-# ResolutionTime, and what is DESCRIBED
+# ResolutionTime, EndpointConfigName, DataCaptureConfig, and what is DESCRIBED
 Plan = list[Row]
 # AWS gives containers four minutes or more; on one machine a model that needs a minute is stuck.
 HEALTH_SECONDS = 60
+CONFIG_NAME = "EndpointConfigName"  # of a planned variant: the config that it is of
+CAPTURE = "DataCaptureConfig"  # of a planned variant: that of its config, when it has one
 # Members of a variant that a plan keeps as they are, and DescribeEndpoint shows.
 DESCRIBED = ("RoutingConfig", "ManagedInstanceScaling")
 
@@ -45,20 +47,22 @@ def model_row(plane: Plane, name: str) -> Row:
 
 def plan(plane: Plane, config: Row) -> Plan:
     """What an endpoint with this config must run. Raises ApiError when a model of it is gone."""
-    return [_variant(plane, each) for each in config["ProductionVariants"]]
+    whose = {member: config[member] for member in (CONFIG_NAME, CAPTURE) if member in config}
+    return [_variant(plane, each) | whose for each in config["ProductionVariants"]]
 
 
 def retained(fresh: Plan, live: Plan, excluded: list[str]) -> Plan:
-    """The new plan with the live weights and counts of variants of the same name
-    (RetainAllVariantProperties).
+    """The new plan with the live weights and counts of variants of the same name, and the live data
+    capture (RetainAllVariantProperties).
     """
     kept = {"Weight": "DesiredWeight", "Count": "DesiredInstanceCount"}
     members = [mine for mine, theirs in kept.items() if theirs not in excluded]
     now = {each["VariantName"]: each for each in live}
-    return [
+    merged = [
         each | {m: now[each["VariantName"]][m] for m in members if each["VariantName"] in now}
         for each in fresh
     ]
+    return merged if CAPTURE in excluded else [_captured_as(live[0], each) for each in merged]
 
 
 def summaries(planned: Plan, counts: dict[str, int]) -> list[Row]:
@@ -95,6 +99,11 @@ def runs(plane: Plane, model: str) -> Row:
     """What a plan says of a model: its containers, and how they are called."""
     row = model_row(plane, model)
     return {"Containers": row[CONTAINERS], "Mode": execution_mode(row)}
+
+
+def _captured_as(live: Row, planned: Row) -> Row:
+    others = {member: value for member, value in planned.items() if member != CAPTURE}
+    return {**others, **({CAPTURE: live[CAPTURE]} if CAPTURE in live else {})}
 
 
 def _variant(plane: Plane, variant: Row) -> Row:

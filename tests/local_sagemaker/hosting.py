@@ -79,15 +79,20 @@ def variant(model: str, name: str = "AllTraffic", **changes: Any) -> dict[str, A
     }
 
 
-def create_config(sagemaker: Any, name: str, *variants: dict[str, Any]) -> str:
-    sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=list(variants))
+def create_config(sagemaker: Any, name: str, *variants: dict[str, Any], **more: Any) -> str:
+    given = {"ProductionVariants": list(variants), **more}
+    sagemaker.create_endpoint_config(EndpointConfigName=name, **given)
     return name
 
 
-def deploy(local: Any, sagemaker: Any, *variants: dict[str, Any], name: str = "e") -> Any:
-    """An endpoint in service with these variants (default: one of model `one`); its row."""
+def deploy(
+    local: Any, sagemaker: Any, *variants: dict[str, Any], name: str = "e", **more: Any
+) -> Any:
+    """An endpoint in service with these variants (default: one of model `one`) and what else its
+    config says; its row.
+    """
     chosen = variants or (variant(create_model(local, sagemaker)),)
-    create_config(sagemaker, f"{name}-1", *chosen)
+    create_config(sagemaker, f"{name}-1", *chosen, **more)
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=f"{name}-1")
     return local.until("endpoint", name, "InService", "Failed")
 

@@ -105,7 +105,8 @@ ASYNC = {"OutputConfig": {"S3OutputPath": "s3://b/out"}}
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"DataCaptureConfig": {"EnableCapture": True, **CAPTURE}}, "EnableCapture"),
+        ({"DataCaptureConfig": {**CAPTURE, "DestinationS3Uri": "https://b/c"}}, "https://b/c"),
+        ({"DataCaptureConfig": {**CAPTURE, "InitialSamplingPercentage": 101}}, "Percentage"),
         ({"AsyncInferenceConfig": ASYNC}, "AsyncInferenceConfig"),
         ({"ShadowProductionVariants": [variant("m", "S")]}, "ShadowProductionVariants"),
         (
@@ -127,9 +128,8 @@ def test_what_is_not_supported_is_refused_by_name(
     assert refused.value.response["Error"]["Code"] == "ValidationException"
 
 
-def test_capture_that_is_switched_off_is_accepted(sagemaker: Any, model: str) -> None:
-    sagemaker.create_endpoint_config(
-        EndpointConfigName="c",
-        ProductionVariants=[variant(model)],
-        DataCaptureConfig={"EnableCapture": False, **CAPTURE},
-    )
+def test_data_capture_is_described_as_it_was_given(sagemaker: Any, model: str) -> None:
+    given = {"EnableCapture": False, "KmsKeyId": "k", **CAPTURE}
+    create_config(sagemaker, "c", variant(model), DataCaptureConfig=given)
+    found = sagemaker.describe_endpoint_config(EndpointConfigName="c")
+    assert found["DataCaptureConfig"] == given
