@@ -41,3 +41,16 @@ def latest_approved(client: Any, group: str) -> dict[str, Any]:
         f"Group {group} has no approved version; look with `python -m deploy.registry list --group "
         f"{group}` and approve one with `python -m deploy.registry approve --group {group}`."
     )
+
+
+def deployable(client: Any, group: str, version: int | None) -> dict[str, Any]:
+    """The version to serve: the newest Approved one, or that of this number when it is Approved."""
+    if version is None:
+        return latest_approved(client, group)
+    package = numbered(client, group, version)
+    if package["ModelApprovalStatus"] != "Approved":
+        raise DeployError(
+            f"{group} version {version} is {package['ModelApprovalStatus']}; first "
+            f"`python -m deploy.registry approve --group {group} --version {version}`."
+        )
+    return package

@@ -270,6 +270,22 @@ class Split(_Part):
         return self
 
 
+class Rollout(_Part):
+    """How an endpoint is updated. Without a strategy and alarms: all at once, unguarded.
+
+    bake, termination_wait and timeout are seconds: the first after every step, the second before
+    the old fleet ends (all at once: as long as bake), the third for the whole update.
+    """
+
+    strategy: Literal["all-at-once", "canary", "linear", "rolling"] | None = None
+    canary_percent: Annotated[StrictInt, Field(ge=1, le=50)] = 10
+    step_percent: Annotated[StrictInt, Field(ge=5, le=50)] = 25
+    bake: Annotated[StrictInt, Field(ge=0, le=3600)] = 300
+    termination_wait: Annotated[StrictInt, Field(ge=0, le=3600)] | None = None
+    timeout: Annotated[StrictInt, Field(ge=600, le=28_800)] | None = None
+    alarms: Annotated[tuple[StrictStr, ...], Field(max_length=10)] = ()
+
+
 class Deploy(_Part):
     """Where a released version goes. `endpoint` defaults to the problem's name."""
 
@@ -278,6 +294,7 @@ class Deploy(_Part):
     instance_type: Annotated[StrictStr, Field(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")] = (
         "ml.m5.large"
     )
+    rollout: Rollout = Rollout()
 
 
 class Problem(_Part):

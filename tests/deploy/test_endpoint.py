@@ -12,12 +12,15 @@ from botocore.stub import ANY, Stubber
 from deploy import endpoint, served
 from deploy.commands import DeployError
 from pipelines import settings
+from tests.deploy.conftest import Parameters
 
 TELCO = Path(__file__).resolve().parents[2] / "config" / "telco_churn.yaml"
 HERE = ["--config", str(TELCO)]
 NAME = "telco-churn"
 ARN = "arn:aws:sagemaker:us-east-1:000000000000:model-package/telco-churn/{}"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CONFIG = "telco-churn-v2-f1f8cd-4571e7"
+CONFIG_OF_TWO = "telco-churn-v2-f1f8cd-fb31b9"
 ENDPOINT_ARN = "arn:aws:sagemaker:us-east-1:000000000000:endpoint/telco-churn"
 
 
@@ -33,15 +36,18 @@ def approved(aws: Stubber, approval: str = "Approved") -> None:
     aws.add_response("list_model_packages", {"ModelPackageSummaryList": [summary]})
 
 
-def status(aws: Stubber, state: str, reason: str = "") -> None:
+def status(
+    aws: Stubber, state: str, reason: str = "", config: str = "a-config", **more: Any
+) -> None:
     answer = {
         "EndpointName": NAME,
         "EndpointArn": ENDPOINT_ARN,
-        "EndpointConfigName": "a-config",
+        "EndpointConfigName": config,
         "EndpointStatus": state,
         "FailureReason": reason,
         "CreationTime": NOW,
         "LastModifiedTime": NOW,
+        **more,
     }
     aws.add_response("describe_endpoint", answer, {"EndpointName": NAME})
 
@@ -52,9 +58,11 @@ def absent(aws: Stubber) -> None:
     )
 
 
-def there(aws: Stubber, version: int, count: int = 1, state: str = "InService") -> None:
+def there(
+    aws: Stubber, version: int, count: int = 1, state: str = "InService", **more: Any
+) -> None:
     """An endpoint that serves this version."""
-    status(aws, state)
+    status(aws, state, **more)
     variant = {
         "VariantName": "AllTraffic",
         "ModelName": "a-model",
@@ -91,6 +99,11 @@ def created(aws: Stubber, taken: bool = False) -> None:
                 "ModelName": ANY,
                 "ExecutionRoleArn": "arn:aws:iam::000000000000:role/r",
                 "PrimaryContainer": {"ModelPackageName": ARN.format(2)},
+                "Tags": [
+                    {"Key": "project", "Value": "ml-pipeline"},
+                    {"Key": "problem", "Value": NAME},
+                    {"Key": "version", "Value": "2"},
+                ],
             },
         )
     aws.add_response(
@@ -99,17 +112,56 @@ def created(aws: Stubber, taken: bool = False) -> None:
     )
 
 
+def updated(aws: Stubber, **deployment: Any) -> None:
+    """UpdateEndpoint, taken to its end."""
+    aws.add_response(
+        "update_endpoint",
+        {"EndpointArn": ENDPOINT_ARN},
+        {
+            "EndpointName": NAME,
+            "EndpointConfigName": CONFIG,
+            "RetainAllVariantProperties": True,
+            "ExcludeRetainedVariantProperties": [{"VariantPropertyType": "DesiredWeight"}],
+            **deployment,
+        },
+    )
+    status(aws, "InService", config=CONFIG)
+    status(aws, "InService", config=CONFIG)
+
+
+def recorded(aws: Stubber) -> None:
+    """What the records of a version are made from."""
+    container = {"Image": "image", "ModelDataUrl": "s3://b/model.tar.gz"}
+    package = {
+        "ModelPackageName": NAME,
+        "ModelPackageArn": ARN.format(2),
+        "CreationTime": NOW,
+        "ModelPackageStatus": "Completed",
+        "ModelPackageStatusDetails": {"ValidationStatuses": []},
+        "InferenceSpecification": {"Containers": [container]},
+        "CustomerMetadataProperties": {"churn.auc": "0.84", "churn.gate": "auc min 0.8"},
+    }
+    aws.add_response("describe_model_package", package, {"ModelPackageName": ARN.format(2)})
+
+
 def test_a_first_deploy_creates_model_config_and_endpoint(
-    aws: Stubber, capsys: pytest.CaptureFixture[str]
+    aws: Stubber, capsys: pytest.CaptureFixture[str], parameters: Parameters
 ) -> None:
     approved(aws)
     absent(aws)
     created(aws)
     aws.add_response("create_endpoint", {"EndpointArn": ENDPOINT_ARN})
     status(aws, "InService")
+    recorded(aws)
     assert endpoint.main(["deploy", *HERE]) == 0
     said = capsys.readouterr().out
     assert said == "Endpoint telco-churn: nothing -> version 2, InService\n"
+    assert list(parameters.values) == [
+        "/ml-pipeline/models/telco-churn/versions/v2/metadata",
+        "/ml-pipeline/models/telco-churn/active-version",
+    ]
+    known = json.loads(parameters.values["/ml-pipeline/models/telco-churn/versions/v2/metadata"])
+    assert known["performanceBaseline"] == {"churn.auc": 0.84}
 
 
 def test_another_version_updates_the_endpoint(
@@ -118,8 +170,8 @@ def test_another_version_updates_the_endpoint(
     approved(aws)
     there(aws, version=1)
     created(aws)
-    aws.add_response("update_endpoint", {"EndpointArn": ENDPOINT_ARN})
-    status(aws, "InService")
+    updated(aws)
+    recorded(aws)
     assert endpoint.main(["deploy", *HERE, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["change"], said["version"], said["status"]) == ("update", 2, "InService")
@@ -130,6 +182,7 @@ def test_what_is_served_already_is_left_alone(
 ) -> None:
     approved(aws)
     there(aws, version=2)
+    recorded(aws)
     assert endpoint.main(["deploy", *HERE]) == 0
     assert "serves version 2 already; nothing changed" in capsys.readouterr().out
 
@@ -138,8 +191,14 @@ def test_another_instance_count_is_a_change(aws: Stubber) -> None:
     approved(aws)
     there(aws, version=2)
     created(aws)
-    aws.add_response("update_endpoint", {"EndpointArn": ENDPOINT_ARN})
+    aws.add_response(
+        "update_endpoint",
+        {"EndpointArn": ENDPOINT_ARN},
+        {"EndpointName": NAME, "EndpointConfigName": CONFIG_OF_TWO},
+    )
     status(aws, "InService")
+    status(aws, "InService", config=CONFIG_OF_TWO)
+    recorded(aws)
     assert endpoint.main(["deploy", *HERE, "--instance-count", "2"]) == 0
 
 
@@ -149,12 +208,14 @@ def test_an_interrupted_deploy_is_taken_up_again(aws: Stubber) -> None:
     created(aws, taken=True)
     aws.add_response("create_endpoint", {"EndpointArn": ENDPOINT_ARN})
     status(aws, "InService")
+    recorded(aws)
     assert endpoint.main(["deploy", *HERE]) == 0
 
 
 def test_a_dry_run_says_what_it_would_do(aws: Stubber, capsys: pytest.CaptureFixture[str]) -> None:
     approved(aws)
     there(aws, version=1)
+    recorded(aws)
     assert endpoint.main(["deploy", *HERE, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("Would update endpoint telco-churn: version 1 -> version 2\n")
@@ -194,12 +255,163 @@ def test_waiting_asks_until_the_endpoint_has_settled(aws: Stubber) -> None:
         served.wait(settings.sagemaker(None), NAME, 0.3, waited.append)  # type: ignore[arg-type]
 
 
-def test_status_names_what_is_served(aws: Stubber, capsys: pytest.CaptureFixture[str]) -> None:
-    there(aws, version=2)
+def test_status_names_what_is_served(
+    aws: Stubber, neighbours: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = {
+        "VariantName": "AllTraffic",
+        "CurrentWeight": 1.0,
+        "CurrentInstanceCount": 1,
+        "DesiredInstanceCount": 3,
+    }
+    coming = {
+        "VariantName": "AllTraffic",
+        "CurrentInstanceCount": 1,
+        "DesiredInstanceCount": 3,
+        "VariantStatus": [{"Status": "Baking", "StatusMessage": "canary"}],
+    }
+    capture = {
+        "EnableCapture": True,
+        "CaptureStatus": "Started",
+        "CurrentSamplingPercentage": 20,
+        "DestinationS3Uri": "s3://b/c",
+        "KmsKeyId": "",
+    }
+    there(
+        aws,
+        version=2,
+        state="Updating",
+        ProductionVariants=[live],
+        DataCaptureConfig=capture,
+        PendingDeploymentSummary={"EndpointConfigName": "new", "ProductionVariants": [coming]},
+    )
+    target = {
+        "ServiceNamespace": "sagemaker",
+        "ResourceId": "endpoint/telco-churn/variant/AllTraffic",
+        "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+        "MinCapacity": 1,
+        "MaxCapacity": 4,
+        "RoleARN": "arn:aws:iam::000000000000:role/r",
+        "CreationTime": NOW,
+    }
+    neighbours["application-autoscaling"].add_response(
+        "describe_scalable_targets", {"ScalableTargets": [target]}
+    )
     assert endpoint.main(["status", *HERE]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "Endpoint telco-churn is InService"
-    assert lines[2].split() == ["AllTraffic", "a-model", "2", "ml.m5.large"]
+    assert lines[0] == "Endpoint telco-churn is Updating"
+    row = ["AllTraffic", "a-model", "2", "1", "100", "%", "1/3", "ml.m5.large"]
+    assert lines[2].split() == row
+    assert lines[3:] == [
+        "Configuration: a-config",
+        "Active version: none recorded",
+        "Pending: new: AllTraffic: Baking canary, 1/3 instances",
+        "Capture: 20 % to s3://b/c (Started)",
+        "Autoscaling: AllTraffic 1 to 4 instances",
+    ]
+
+
+def alarm(neighbours: dict[str, Any], state: str, times: int = 1) -> None:
+    answer = {
+        "MetricAlarms": [
+            {"AlarmName": "errors", "StateValue": state, "StateReason": "7 % of requests failed"}
+        ]
+    }
+    asked = {"AlarmNames": ["errors"], "AlarmTypes": ["MetricAlarm", "CompositeAlarm"]}
+    for _ in range(times):
+        neighbours["cloudwatch"].add_response("describe_alarms", answer, asked)
+
+
+def test_a_guarded_update_says_how_the_traffic_moves_and_what_takes_it_back(
+    aws: Stubber, neighbours: dict[str, Any]
+) -> None:
+    approved(aws)
+    there(aws, version=1)
+    alarm(neighbours, "OK")
+    created(aws)
+    routing = {
+        "Type": "CANARY",
+        "WaitIntervalInSeconds": 120,
+        "CanarySize": {"Type": "CAPACITY_PERCENT", "Value": 20},
+    }
+    policy = {"TrafficRoutingConfiguration": routing, "TerminationWaitInSeconds": 0}
+    guarded = {"Alarms": [{"AlarmName": "errors"}]}
+    deployment = {"BlueGreenUpdatePolicy": policy, "AutoRollbackConfiguration": guarded}
+    updated(aws, DeploymentConfig=deployment)
+    recorded(aws)
+    words = ["--strategy", "canary", "--canary-percent", "20", "--bake", "120"]
+    assert endpoint.main(["deploy", *HERE, *words, "--alarm", "errors"]) == 0
+
+
+def test_an_update_that_was_taken_back_is_a_failure_that_names_the_alarm(
+    aws: Stubber,
+    neighbours: dict[str, Any],
+    parameters: Parameters,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    approved(aws)
+    there(aws, version=1)
+    alarm(neighbours, "OK")
+    created(aws)
+    aws.add_response("update_endpoint", {"EndpointArn": ENDPOINT_ARN})
+    phase = {"VariantStatus": [{"Status": "Baking"}], "VariantName": "AllTraffic"}
+    pending = {"EndpointConfigName": CONFIG, "ProductionVariants": [phase]}
+    for _ in range(2):
+        status(aws, "Updating", PendingDeploymentSummary=pending)
+    status(aws, "InService", "One or more alarms were in ALARM")
+    status(aws, "InService", "One or more alarms were in ALARM")
+    alarm(neighbours, "ALARM")
+    assert endpoint.main(["deploy", *HERE, "--alarm", "errors"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("Updating; AllTraffic: Baking, 0/? instances") == 1
+    assert f"was rolled back: it serves a-config again, not {CONFIG}. Reason: One or more" in said
+    assert "alarm errors is in ALARM (7 % of requests failed)" in said
+    assert parameters.values == {}
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [("ALARM", "alarm errors is in ALARM"), (None, "There is no alarm errors")],
+)
+def test_a_guard_that_cannot_guard_is_refused_before_anything_changes(
+    aws: Stubber,
+    neighbours: dict[str, Any],
+    capsys: pytest.CaptureFixture[str],
+    state: str | None,
+    says: str,
+) -> None:
+    approved(aws)
+    there(aws, version=1)
+    if state:
+        alarm(neighbours, state)
+    else:
+        neighbours["cloudwatch"].add_response("describe_alarms", {"MetricAlarms": []})
+    assert endpoint.main(["deploy", *HERE, "--alarm", "errors"]) == 1
+    assert says in capsys.readouterr().err
+
+
+def test_without_waiting_nothing_is_recorded_yet(aws: Stubber, parameters: Parameters) -> None:
+    approved(aws)
+    absent(aws)
+    created(aws)
+    aws.add_response("create_endpoint", {"EndpointArn": ENDPOINT_ARN})
+    assert endpoint.main(["deploy", *HERE, "--no-wait"]) == 0
+    assert parameters.values == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--canary-percent", "60"], "--canary-percent is 60"),
+        (["--timeout", "10"], "--timeout is 10"),
+        (["--instance-count", "0"], "--instance-count is 0"),
+    ],
+)
+def test_a_value_out_of_range_is_bad_usage(
+    aws: Stubber, capsys: pytest.CaptureFixture[str], words: list[str], says: str
+) -> None:
+    assert endpoint.main(["deploy", *HERE, *words]) == 2
+    assert says in capsys.readouterr().err
 
 
 def test_status_of_nothing_is_exit_1(aws: Stubber, capsys: pytest.CaptureFixture[str]) -> None:
@@ -276,3 +488,32 @@ def test_bad_usage_exits_with_two(argv: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         endpoint.main(argv)
     assert caught.value.code == 2
+
+
+def test_a_guarded_deploy_does_not_end_an_experiment(
+    aws: Stubber, capsys: pytest.CaptureFixture[str]
+) -> None:
+    approved(aws)
+    status(aws, "InService")
+    half = {"ModelName": "a-model", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}
+    config = {
+        "EndpointConfigName": "a-config",
+        "EndpointConfigArn": ENDPOINT_ARN,
+        "ProductionVariants": [{**half, "VariantName": name} for name in "AB"],
+        "CreationTime": NOW,
+    }
+    aws.add_response("describe_endpoint_config", config)
+    for _ in "AB":
+        aws.add_client_error("describe_model", "ValidationException", "Could not find model")
+    assert endpoint.main(["deploy", *HERE, "--strategy", "canary"]) == 1
+    assert "first `python -m deploy.variants promote` or `abort`" in capsys.readouterr().err
+
+
+def test_an_endpoint_that_failed_is_to_be_deleted_first(
+    aws: Stubber, capsys: pytest.CaptureFixture[str]
+) -> None:
+    approved(aws)
+    there(aws, version=1, state="Failed")
+    created(aws)
+    assert endpoint.main(["deploy", *HERE]) == 1
+    assert "takes no update; `python -m deploy.endpoint delete`" in capsys.readouterr().err
