@@ -7,8 +7,9 @@ continues the sequence of an earlier one, as the tests in sequential.py need.
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ SERIES = {
     "latency": ("ModelLatency", "Average"),
 }
 MINUTE = 60
+CHUNK = 50
 MICROSECONDS = 1000.0  # in a millisecond
 
 Minutes = dict[float, float]
@@ -109,7 +111,7 @@ def labelled(
     """
     labels = _labels(s3, truth, window)
     return [
-        sorted(_scored(s3, f"{root}/{variant}", window, labels, score), key=lambda each: each[:2])
+        sorted(_scored(s3, f"{root}/{variant}", window, labels, score), key=_order)
         for variant in pair
     ]
 
@@ -157,25 +159,42 @@ def _scored(
                     yield Scored(max(written, known), event, score(answer, truth))
 
 
-def minutes_of(scored: list[list[Scored]], settle: float) -> tuple[Floats, Blocks]:
-    """Successes by the minute in which they became known; those before `settle` alone."""
-    counts: dict[float, list[float]] = defaultdict(lambda: [0.0] * 4)
-    for side, each in enumerate(scored):
-        for found in each:
-            block = counts[found.known // MINUTE * MINUTE]
+def blocks_of(scored: list[list[Scored]], settle: float) -> tuple[Floats, Blocks]:
+    """Successes in blocks, and the minutes in which they became known, if over by `settle`.
+
+    Labels often come by the day. A block holds at most CHUNK of a minute, so that later ones can
+    learn from earlier ones; which is earlier must not depend on the outcome, and does not.
+    """
+    counts: dict[tuple[float, int], list[float]] = defaultdict(lambda: [0.0] * 4)
+    within: Counter[float] = Counter()
+    tagged = [(each, side) for side, found in enumerate(scored) for each in found]
+    for each, side in sorted(tagged, key=lambda pair: _order(pair[0])):
+        minute = _minute(each)
+        if minute + MINUTE <= settle:
+            block = counts[minute, within[minute] // CHUNK]
             block[2 * side] += 1
-            block[2 * side + 1] += found.score
-    times = sorted(time for time in counts if time + MINUTE <= settle)
-    table = np.array([counts[time] for time in times]).reshape(-1, 4)
-    return np.array(times), Blocks(*(table[:, column] for column in range(4)))
+            block[2 * side + 1] += each.score
+            within[minute] += 1
+    table = np.array([counts[key] for key in sorted(counts)]).reshape(-1, 4)
+    times = np.array([minute for minute, _ in sorted(counts)])
+    return times, Blocks(*(table[:, column] for column in range(4)))
 
 
 def losses_of(scored: list[list[Scored]], settle: float) -> tuple[Floats, Losses]:
-    """Losses in the order in which they became known, and how many there were after each minute."""
-    times, counted = minutes_of(scored, settle)
+    """Losses in the order in which they became known, and how many there were after each block."""
+    times, counted = blocks_of(scored, settle)
     seen = [np.cumsum(counted.champion_n), np.cumsum(counted.challenger_n)]
     kept = [
-        np.array([each.score for each in side[: int(n[-1]) if n.size else 0]])
-        for side, n in zip(scored, seen, strict=True)
+        np.array([each.score for each in side if _minute(each) + MINUTE <= settle])
+        for side in scored
     ]
     return times, Losses(kept[0], kept[1], seen[0], seen[1])
+
+
+def _minute(found: Scored) -> float:
+    return found.known // MINUTE * MINUTE
+
+
+def _order(found: Scored) -> tuple[float, str]:
+    """By minute, and in it by a hash of who it is: nothing that the outcome could sway."""
+    return _minute(found), hashlib.sha256(found.event.encode()).hexdigest()

@@ -1,7 +1,7 @@
 """`python -m deploy.experiment`: of two variants that share the traffic, promote or roll back?
 
     CloudWatch minutes, captured answers + ground truth -> evidence.py -> decision.py -> report
-                                                                       -> --act: the weights
+                                                         -> --act: one variant serves alone
 
 Look as often as you like: the tests are always valid (docs/experiments.md). The experiment begins
 when the endpoint was last changed, or at --since; keep that the same from look to look.
@@ -16,31 +16,33 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploy import commands, decision, evidence, experiment_page, scoring, served
+from deploy import champion_variant, commands, decision, evidence, experiment_page, scoring
 from deploy.capture_files import Window, destination, moment
+from deploy.captured import CaptureError
 from deploy.commands import Answer, DeployError
 from deploy.decision import METRICS, Evidence, Rules, Verdict
-from deploy.requests import Requests
+from deploy.served import existing
+from deploy.work import Work, begin
 from pipelines import settings
-from pipelines.settings import PROJECT, Settings
+from pipelines.settings import PROJECT
 
 SHARES = ("alpha", "min_effect", "margin", "more_errors")
-WEIGHTS = {"promote": (0.0, 1.0), "roll back": (1.0, 0.0)}
+STAYS = {"promote": "challenger", "roll back": "champion"}
 
 
 def main(argv: list[str] | None = None) -> int:
     top = commands.parser("deploy.experiment", "From weights to a decision.", "--act")
     commands.add_shared_options(top)
     top.add_argument("--name", metavar="ENDPOINT", help="default: the problem's endpoint")
-    top.add_argument("--champion", metavar="VARIANT", help="default: the heavier of two variants")
+    top.add_argument("--champion", metavar="VARIANT", help="default: who was first")
     top.add_argument("--challenger", metavar="VARIANT", help="default: the other one")
     top.add_argument("--since", metavar="TIME", help="ISO, or 6h; default: the last change")
     top.add_argument("--settle", type=float, default=120, metavar="SECONDS", help="till news count")
     _add_rules(top)
     _add_truth(top)
     top.add_argument("--report", type=Path, metavar="FILE", help="default below build/")
-    top.add_argument("--act", action="store_true", help="promote or roll back by the weights")
-    top.add_argument("--dry-run", action="store_true", help="with --act: say it, do not do it")
+    top.add_argument("--act", action="store_true", help="promote, or roll back")
+    top.add_argument("--dry-run", action="store_true", help="with --act: say it")
     top.set_defaults(command=experiment)
     return commands.run(top.parse_args(argv))
 
@@ -69,27 +71,23 @@ def _add_truth(top: argparse.ArgumentParser) -> None:
 
 
 def experiment(arguments: argparse.Namespace) -> Answer:
-    rules = _rules(arguments)
-    problem, place = commands.problem(arguments), commands.place(arguments)
-    client, name = settings.sagemaker(place), arguments.name or problem.deploy.endpoint
-    endpoint = _endpoint(client, name)
-    pair = _pair(arguments, endpoint)
-    seen = _evidence(arguments, place, endpoint, pair, rules)
+    rules, work = _rules(arguments), begin(arguments)
+    there = existing(work.sagemaker, work.endpoint)
+    if len(there["variants"]) == 1:
+        alone = there["variants"][0]["VariantName"]
+        text = f"Endpoint {work.endpoint} serves {alone} alone: no experiment is running."
+        return Answer(text, {"endpoint": work.endpoint, "answer": "no experiment"})
+    pair = _pair(arguments, work, there)
+    seen = _evidence(arguments, work, pair, rules)
     verdict = decision.decide(seen, rules)
-    document = _document(name, pair, verdict)
-    requests = Requests(arguments.dry_run)
-    done = (
-        _act(requests, client, place, endpoint, pair, verdict) if arguments.act else _next(verdict)
-    )
-    path = arguments.report or PROJECT / "build" / f"experiment-{name}" / "report.html"
+    path = arguments.report or PROJECT / "build" / f"experiment-{work.endpoint}" / "report.html"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(experiment_page.render(name, pair, seen, verdict), "utf-8")
-    shown = {"dry_run": True, "requests": requests.documents} if arguments.dry_run else {}
-    head = f"{verdict.answer}: {pair[1]} against {pair[0]} on endpoint {name}"
-    lines = [head, *(f"  {line}" for line in verdict.why), done, f"Report: {path}"]
-    if arguments.dry_run and requests.made:
-        lines.append(requests.text())
-    return Answer("\n".join(lines), {**document, "act": done, "report": str(path), **shown})
+    path.write_text(experiment_page.render(work.endpoint, pair, seen, verdict), "utf-8")
+    done = _act(work, pair, verdict) if arguments.act else _next(verdict)
+    head = f"{verdict.answer}: {pair[1]} against {pair[0]} on endpoint {work.endpoint}"
+    lines = [head, *(f"  {line}" for line in verdict.why), work.said(done), f"Report: {path}"]
+    facts = {"act": done, "report": str(path), **work.shown()}
+    return Answer("\n".join(lines), {**_document(work.endpoint, pair, verdict), **facts})
 
 
 def _rules(arguments: argparse.Namespace) -> Rules:
@@ -111,97 +109,59 @@ def _rules(arguments: argparse.Namespace) -> Rules:
     )
 
 
-def _endpoint(client: Any, name: str) -> dict[str, Any]:
-    if served.served(client, name) is None:
-        raise DeployError(f"There is no endpoint {name}; `python -m deploy.endpoint deploy`.")
-    return dict(client.describe_endpoint(EndpointName=name))
-
-
-def _pair(arguments: argparse.Namespace, endpoint: dict[str, Any]) -> tuple[str, str]:
+def _pair(arguments: argparse.Namespace, work: Work, there: dict[str, Any]) -> tuple[str, str]:
     """Champion and challenger."""
-    weights = {
-        each["VariantName"]: each["CurrentWeight"] for each in endpoint["ProductionVariants"]
-    }
-    there = ", ".join(f"{name} {weight:g}" for name, weight in weights.items())
-    given = (arguments.champion, arguments.challenger)
-    for each in given:
-        if each is not None and each not in weights:
-            raise DeployError(f"There is no variant {each}; there are: {there}.", 2)
-    if all(given) and given[0] != given[1]:
-        return given
-    if any(given) or len(weights) != 2 or len(set(weights.values())) == 1:
-        raise DeployError(f"Say --champion and --challenger, two of the variants: {there}.", 2)
-    light, heavy = sorted(weights, key=lambda name: weights[name])
-    if weights[light] == 0:
-        raise DeployError(
-            f"All traffic goes to {heavy}: no experiment is running. To judge a past one, give "
-            "--champion, --challenger and --since."
-        )
-    return heavy, light
+    names = [each["VariantName"] for each in there["variants"]]
+    for each in (arguments.champion, arguments.challenger):
+        if each is not None:
+            champion_variant.named(there, each)
+    champion = arguments.champion or champion_variant.champion(work, there)
+    others = [name for name in names if name != champion]
+    challenger = arguments.challenger or (others[0] if len(others) == 1 else champion)
+    if challenger == champion:
+        raise DeployError(f"Say --challenger, one of: {', '.join(others)}.", 2)
+    return champion, challenger
 
 
 def _evidence(
-    arguments: argparse.Namespace,
-    place: Settings,
-    endpoint: dict[str, Any],
-    pair: tuple[str, str],
-    rules: Rules,
+    arguments: argparse.Namespace, work: Work, pair: tuple[str, str], rules: Rules
 ) -> Evidence:
-    now = datetime.now(UTC)
+    now = this_moment()
+    endpoint = work.sagemaker.describe_endpoint(EndpointName=work.endpoint)
     since = endpoint["LastModifiedTime"]
     window = Window(moment(arguments.since, "--since", now) if arguments.since else since, now)
-    name = endpoint["EndpointName"]
-    cloudwatch = settings.client(place, "cloudwatch")
-    seen = evidence.traffic(cloudwatch, name, pair, window, arguments.settle)
+    seen = evidence.traffic(work.cloudwatch, work.endpoint, pair, window, arguments.settle)
     if rules.metric == "errors":
         return seen
-    score = scoring.scorer(
-        rules.metric,
-        commands.problem(arguments),
-        arguments.field,
-        arguments.threshold,
-        arguments.loss_max,
-    )
-    root, truth = destination(endpoint), arguments.ground_truth
-    scored = evidence.labelled(settings.client(place, "s3"), root, pair, window, truth, score)
-    counted = evidence.losses_of if rules.metric == "loss" else evidence.minutes_of
+    options = (arguments.field, arguments.threshold, arguments.loss_max)
+    score = scoring.scorer(rules.metric, work.problem, *options)
+    root, s3 = destination(endpoint), settings.s3(work.place)
+    try:
+        scored = evidence.labelled(s3, root, pair, window, arguments.ground_truth, score)
+    except CaptureError as error:
+        raise DeployError(f"{root}: {error}") from error
+    counted = evidence.losses_of if rules.metric == "loss" else evidence.blocks_of
     times, labelled = counted(scored, now.timestamp() - arguments.settle)
     return replace(seen, label_times=times, labelled=labelled)
 
 
-def _act(
-    requests: Requests,
-    client: Any,
-    place: Settings,
-    endpoint: dict[str, Any],
-    pair: tuple[str, str],
-    verdict: Verdict,
-) -> str:
-    """Give all the traffic to the one that deserves it; what was done, in words."""
+def _act(work: Work, pair: tuple[str, str], verdict: Verdict) -> str:
+    """Let the one that deserves it serve alone; what was done, in words."""
     if verdict.answer == "hold":
         return "Nothing changed: there is nothing to do yet."
-    wanted = dict(zip(pair, WEIGHTS[verdict.answer], strict=True))
-    now = {each["VariantName"]: each["CurrentWeight"] for each in endpoint["ProductionVariants"]}
-    words = ", ".join(f"{name} {weight:g}" for name, weight in wanted.items())
-    if all(bool(now[name]) == bool(weight) for name, weight in wanted.items()):
-        return f"Nothing changed: the weights are {words} already."
-    name = endpoint["EndpointName"]
-    requests.send(
-        client,
-        "update_endpoint_weights_and_capacities",
-        EndpointName=name,
-        DesiredWeightsAndCapacities=[
-            {"VariantName": each, "DesiredWeight": weight} for each, weight in wanted.items()
-        ],
-    )
-    if requests.dry_run:
-        return f"Would set the weights: {words}."
-    served.wait(client, name, place.poll_seconds)
-    return f"Set the weights: {words}."
+    name = dict(zip(("champion", "challenger"), pair, strict=True))[STAYS[verdict.answer]]
+    there = champion_variant.in_service(work)
+    chosen = champion_variant.named(there, name)
+    champion_variant.alone(work, there, chosen, name)
+    return f"Endpoint {work.endpoint}: variant {name}, version {chosen['version']}, serves alone."
+
+
+def this_moment() -> datetime:
+    return datetime.now(UTC)
 
 
 def _next(verdict: Verdict) -> str:
-    acts = verdict.answer in WEIGHTS
+    acts = verdict.answer in STAYS
     return "To do it: the same command with --act." if acts else "Look again whenever you like."
 
 

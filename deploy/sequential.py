@@ -31,7 +31,9 @@ Floats = NDArray[np.float64]
 PRIOR = 0.18
 # Gaps beyond the hypothesis that are bet on: a factor of 2.5 between them loses little of any.
 GAPS = (0.32, 0.128, 0.05, 0.02, 0.008, 0.0032, 0.0013)
-EDGE = 1e-12
+# Rates that are bet on stay INSIDE, further from 0 and 1 than the nearest ones, which may come to
+# the EDGE: so the nearest are where the slope is zero, and not where a range ends.
+INSIDE, EDGE = 1e-6, 1e-12
 POLISH = 3
 
 
@@ -56,11 +58,11 @@ class Sequence(NamedTuple):
     upper: Floats
 
 
-def log_evidence(blocks: Blocks, gain: float) -> Floats:
+def log_evidence(blocks: Blocks, gain: float | Floats) -> Floats:
     """log of the e-process against "gain <= `gain`" after each block; 0 is no evidence.
 
-    -1 < gain < 1. Empty blocks leave it as it is. Evidence against "gain >= g" is
-    `log_evidence(blocks.mirrored, -g)`.
+    -1 < gain < 1, or several (gains, 1). Empty blocks leave it as it is. Evidence against
+    "gain >= g" is `log_evidence(blocks.mirrored, -g)`.
     """
     bets = [_bet(blocks, gain), *(_bet(blocks, gain, gap) for gap in GAPS)]
     total = bets[0]
@@ -70,7 +72,7 @@ def log_evidence(blocks: Blocks, gain: float) -> Floats:
     return mean
 
 
-def _bet(blocks: Blocks, gain: float, gap: float | None = None) -> Floats:
+def _bet(blocks: Blocks, gain: float | Floats, gap: float | None = None) -> Floats:
     """log of the product of e-values that bet on this gap beyond the hypothesis, or on the rates
     seen so far; where those do not contradict the hypothesis, or one variant had no request, no bet
     is made.
@@ -85,19 +87,20 @@ def _bet(blocks: Blocks, gain: float, gap: float | None = None) -> Floats:
     ratio = _log_ratio(n_a, blocks.champion_successes, _edged(a), near_a)
     near_b = _edged(near_a + gain)
     ratio += _log_ratio(n_b, blocks.challenger_successes, _edged(b), near_b)
-    bets = (b - a > gain) & (n_a > 0) & (n_b > 0)
+    bets = (b - a > gain) & (n_a > 0) & (n_b > 0) & (a > 0) & (b < 1)
     total: Floats = np.cumsum(np.where(bets, ratio, 0.0), axis=-1)
     return total
 
 
-def _apart(blocks: Blocks, gain: float) -> tuple[Floats, Floats]:
-    """Rates this far apart around the rate seen so far of both together."""
+def _apart(blocks: Blocks, gain: float | Floats) -> tuple[Floats, Floats]:
+    """Rates this far apart around the rate seen so far of both; outside 0..1 if there are none."""
     n = blocks.champion_n + blocks.challenger_n
     pooled = _rate_before(n, blocks.champion_successes + blocks.challenger_successes)
     before_b = np.cumsum(blocks.challenger_n, axis=-1) - blocks.challenger_n
     before = np.cumsum(n, axis=-1) - n
     share_b = before_b / np.where(before > 0, before, 1.0)
-    a = np.clip(pooled - share_b * gain, max(0.0, -gain), min(1.0, 1.0 - gain))
+    lowest, highest = np.maximum(0.0, -gain) + INSIDE, np.minimum(1.0, 1.0 - gain) - INSIDE
+    a = np.where(lowest < highest, np.clip(pooled - share_b * gain, lowest, highest), -1.0)
     challenger: Floats = a + gain
     return a, challenger
 
@@ -127,9 +130,11 @@ def gains_to_try(*exactly: float) -> Floats:
 def _rejected_from_left(blocks: Blocks, alpha: float, grid: Floats) -> Floats:
     """After each block the last of the gains that are rejected without a gap from the left."""
     bar = np.log(1 / alpha)
-    ever = np.stack([np.maximum.accumulate(log_evidence(blocks, g)) >= bar for g in grid])
+    evidence = log_evidence(Blocks(*(each[None, :] for each in blocks)), grid[:, None])
+    ever = np.maximum.accumulate(evidence, axis=1) >= bar
     count = np.logical_and.accumulate(ever, axis=0).sum(axis=0)
-    return np.concatenate([[-1.0], grid])[count]
+    bound: Floats = np.concatenate([[-1.0], grid])[count]
+    return bound
 
 
 def _rate_before(n: Floats, successes: Floats) -> Floats:
@@ -140,18 +145,20 @@ def _rate_before(n: Floats, successes: Floats) -> Floats:
     return rate
 
 
-def _nearest(n_a: Floats, a: Floats, n_b: Floats, b: Floats, gain: float) -> Floats:
+def _nearest(n_a: Floats, a: Floats, n_b: Floats, b: Floats, gain: float | Floats) -> Floats:
     """The champion's rate t that makes n_a KL(a, t) + n_b KL(b, t + gain) least.
 
     That is convex in t. The zero of its slope solves a cubic (Miettinen and Nurminen 1985, appendix
     1), whose root Newton's steps make as exact as floats are.
     """
     n_a, n_b = np.maximum(n_a, EDGE), np.maximum(n_b, EDGE)
+    low, high = np.maximum(0.0, -gain) + EDGE, np.minimum(1.0, 1.0 - gain) - EDGE
     pooled = (n_a * a + n_b * b) / (n_a + n_b)
-    if gain == 0:
+    if np.ndim(gain) == 0 and gain == 0:
         return _edged(pooled)
-    low, high = max(0.0, -gain) + EDGE, min(1.0, 1.0 - gain) - EDGE
-    at: Floats = np.clip(_cubic(n_a, a, n_b, b, gain) - gain, low, high)
+    at: Floats = np.clip(
+        np.where(gain == 0, pooled, _cubic(n_a, a, n_b, b, gain) - gain), low, high
+    )
     for _ in range(POLISH):
         slope = _slope(n_a, a, at) + _slope(n_b, b, at + gain)
         curve = _curve(n_a, a, at) + _curve(n_b, b, at + gain)
@@ -159,7 +166,7 @@ def _nearest(n_a: Floats, a: Floats, n_b: Floats, b: Floats, gain: float) -> Flo
     return at
 
 
-def _cubic(n_a: Floats, a: Floats, n_b: Floats, b: Floats, gain: float) -> Floats:
+def _cubic(n_a: Floats, a: Floats, n_b: Floats, b: Floats, gain: float | Floats) -> Floats:
     """The challenger's rate, in closed form."""
     theta = n_a / n_b
     three = 3 * (1 + theta)
