@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -69,8 +70,8 @@ class Comparison:
             else:
                 self.labels += 1
                 changed = a != b
+                size = math.inf if changed else size
             self.changed += changed
-            size = float("inf") if changed and not _is_number(a) else size
         return size
 
     def _keep(self, size: float, row: dict[str, Any]) -> None:

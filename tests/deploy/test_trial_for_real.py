@@ -120,7 +120,7 @@ def test_fewer_errors_are_promoted_and_then_no_experiment_is_running(
     assert page.read_text().count("<svg") == 4
 
     dry = two.run(experiment.main, *words, "--act", "--dry-run")
-    assert [each["operation"] for each in dry["requests"]][-1] == "update_endpoint"
+    assert "update_endpoint" in [each["operation"] for each in dry["requests"]]
     assert two.run(experiment.main, *words, "--act")["act"].endswith("serves alone.")
     assert two.versions() == {"B": "2"}
     assert two.parameter("active-version") == "v2"
