@@ -3,7 +3,7 @@ from, tagged, made once.
 
     <endpoint>-v<version>-<digest>            a model of one version
     <model>-<digest>                          a configuration that serves it alone
-    <endpoint>-<word>-<digest>                another: split, shadow, only
+    <endpoint>-<word>-<digest>                another: split, shadow, only, capture
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def prefix(endpoint: str) -> str:
 def is_ours(name: str, endpoint: str) -> bool:
     """Whether a model or configuration is named as these commands name those of the endpoint."""
     digest = "-[0-9a-f]{6}"
-    kinds = f"(v[0-9]+{digest}({digest})?|(split|shadow|only){digest})"
+    kinds = f"(v[0-9]+{digest}({digest})?|(split|shadow|only|capture){digest})"
     return re.fullmatch(f"{re.escape(prefix(endpoint))}-{kinds}", name) is not None
 
 
