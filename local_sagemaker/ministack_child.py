@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 SAVING_SECONDS = 5.0
 
@@ -28,20 +29,36 @@ def leave_with_the_server() -> None:
     os._exit(1)
 
 
+def beside(name: str) -> Any:
+    """A module of ours that stands beside this file."""
+    path = Path(__file__).with_name(f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - it has a name and a path
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def take_events() -> None:
     """Without it MiniStack serves as ever; `up` and `status` tell that events do not arrive."""
-    path = Path(__file__).with_name("ministack_events.py")
-    spec = importlib.util.spec_from_file_location("ministack_events", path)
-    assert spec is not None and spec.loader is not None  # noqa: S101, PT018 - it has a name and a path
-    door = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(door)
+    door = beside("ministack_events")
     try:
         door.open_door()
     except door.DoorError as problem:
         print(f"SageMaker's events are not taken: {problem}", file=sys.stderr, flush=True)
 
 
+def heed_dimensions() -> None:
+    """Without it alarms look at all metrics of their name."""
+    alarms = beside("ministack_alarms")
+    try:
+        alarms.heed_dimensions()
+    except alarms.AlarmsError as problem:
+        print(f"Alarms do not heed dimensions: {problem}", file=sys.stderr, flush=True)
+
+
 if __name__ == "__main__":
     threading.Thread(target=leave_with_the_server, daemon=True).start()
     take_events()
+    heed_dimensions()
     runpy.run_module("ministack", run_name="__main__")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -122,11 +122,9 @@ def test_cloudwatch_has_sum_average_and_percentile_under_awss_names(
     assert config["Sum"] == 10
 
 
-def test_an_alarm_on_errors_goes_off_after_failing_requests(
-    local: Local, runtime: Any, endpoint: str, cloudwatch: Any
-) -> None:
+def put_alarm(cloudwatch: Any, name: str, endpoint: str, threshold: float) -> Callable[[], str]:
+    """An alarm on the errors of an endpoint; what tells its state."""
     of = {"EndpointName": endpoint, "VariantName": "AllTraffic"}
-    name = f"errors-{endpoint}"
     cloudwatch.put_metric_alarm(
         AlarmName=name,
         Namespace="AWS/SageMaker",
@@ -135,7 +133,7 @@ def test_an_alarm_on_errors_goes_off_after_failing_requests(
         Statistic="Sum",
         Period=60,
         EvaluationPeriods=1,
-        Threshold=0,
+        Threshold=threshold,
         ComparisonOperator="GreaterThanThreshold",
     )
 
@@ -143,8 +141,20 @@ def test_an_alarm_on_errors_goes_off_after_failing_requests(
         [found] = cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"]
         return str(found["StateValue"])
 
+    return state
+
+
+def test_an_alarm_on_errors_goes_off_after_failing_requests_and_no_other_does(
+    local: Local, runtime: Any, endpoint: str, cloudwatch: Any
+) -> None:
+    state = put_alarm(cloudwatch, f"errors-{endpoint}", endpoint, 0)
+    more = put_alarm(cloudwatch, f"more-errors-{endpoint}", endpoint, 1)
+    other = put_alarm(cloudwatch, f"other-{endpoint}", f"other-{endpoint}", 0)
+    ask(runtime, name=endpoint)
+    local.until_true(lambda: state() == "OK", timeout=5)
     fail(runtime, endpoint)
     local.until_true(lambda: state() == "ALARM", timeout=5)
+    assert (more(), other()) == ("OK", "INSUFFICIENT_DATA")
 
 
 def test_what_was_not_sent_yet_is_sent_when_the_server_ends(
