@@ -210,6 +210,7 @@ def _foreground(arguments: argparse.Namespace, home: Path) -> int:
         OwnImagesError,
         ArchiveError,
         OtherVersion,
+        config.SettingError,
     )
     try:
         beside = None
@@ -238,7 +239,7 @@ def _teller(descriptor: int | None) -> Callable[[str], None]:
 
 def _config(arguments: argparse.Namespace, home: Path, environ: Mapping[str, str]) -> config.Config:
     """The configuration of a server that is about to start."""
-    keys = {}
+    keys: dict[str, str] = {}
     if arguments.s3_endpoint is not None:  # somebody else's S3 asks for the caller's own keys
         keys = {
             field: environ[name]
@@ -259,7 +260,8 @@ def _config(arguments: argparse.Namespace, home: Path, environ: Mapping[str, str
         archive_limits=archives.limits(environ),
         owns_s3=arguments.s3_endpoint is None,
         allow_reset=arguments.allow_reset or config.allows_reset(environ),
-        **keys,
+        **config.hosting(environ),
+        **keys,  # type: ignore[arg-type] # mypy thinks that they may be any field
     )
 
 

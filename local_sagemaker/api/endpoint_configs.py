@@ -1,11 +1,13 @@
-"""Endpoint configs: create, describe, list, delete. Immutable, with instance-based variants."""
+"""Endpoint configs: create, describe, list, delete. Immutable. Which of their parts go together
+is engine/endpoint_rules.py's.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import variants
+from local_sagemaker.engine import endpoint_rules, variants
 from local_sagemaker.engine.crew import LEAST_OUTSTANDING
 from local_sagemaker.errors import validation
 from local_sagemaker.operations import operation
@@ -25,6 +27,8 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "EndpointConfigName"}
         "ProductionVariants.InitialInstanceCount",
         "ProductionVariants.InitialVariantWeight",
         "ProductionVariants.ContainerStartupHealthCheckTimeoutInSeconds",
+        "ProductionVariants.ServerlessConfig.MaxConcurrency",
+        "ProductionVariants.ServerlessConfig.ProvisionedConcurrency",
         "Tags",
     ),
     kept=(
@@ -33,6 +37,8 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "EndpointConfigName"}
         "VpcConfig",
         "EnableNetworkIsolation",
         "ProductionVariants.InstanceType",
+        # A model server gets what memory the machine has.
+        "ProductionVariants.ServerlessConfig.MemorySizeInMB",
         "ProductionVariants.VolumeSizeInGB",
         "ProductionVariants.ModelDataDownloadTimeoutInSeconds",
         "ProductionVariants.EnableSSMAccess",
@@ -93,16 +99,9 @@ def _check(plane: Plane, request: dict[str, Any]) -> None:
     if twice:
         raise validation(f"VariantName must be unique in ProductionVariants; twice: {twice[0]}")
     for each in request["ProductionVariants"]:
-        missing = [
-            member for member in ("InstanceType", "InitialInstanceCount") if member not in each
-        ]
-        if missing:
-            raise validation(
-                f"Production variant {each['VariantName']} needs {', '.join(missing)}; the local "
-                "SageMaker runs instance-based variants"
-            )
         if "ModelName" in each:
             variants.model_row(plane, each["ModelName"])
+    endpoint_rules.check(plane, request)
     _check_for_components(request)
 
 

@@ -21,7 +21,8 @@ LOOPBACK = "127.0.0.1"
 MODEL_TIMEOUT_SECONDS = 60.0
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
-FORWARDED = ("Content-Type", "Accept", CUSTOM_ATTRIBUTES)
+TARGET_MODEL = "X-Amzn-SageMaker-Target-Model"
+FORWARDED = ("Content-Type", "Accept", CUSTOM_ATTRIBUTES, TARGET_MODEL)
 RETURNED = ("Content-Type", CUSTOM_ATTRIBUTES)
 
 Reply = tuple[int, dict[str, str], bytes]

@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import components, live, variants
-from local_sagemaker.engine.crew import Crew, RetiredError
+from local_sagemaker.engine import components, endpoint_kinds, live, variants
+from local_sagemaker.engine.crew import RetiredError
+from local_sagemaker.engine.endpoint_kinds import AnyCrew
 from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
 from local_sagemaker.engine.live import Live, row_of
 from local_sagemaker.engine.model_servers import InstanceError
@@ -31,17 +32,15 @@ from local_sagemaker.engine.routing import (
     Target,
     forward,
 )
-from local_sagemaker.engine.variants import Plan, Row
+from local_sagemaker.engine.variants import ASYNC, SERVERLESS, Plan, Row
 from local_sagemaker.plane import Plane
 
 log = logging.getLogger(__name__)
 KIND = "endpoint"
 PLAN, NEXT_PLAN = "LocalPlan", "LocalNextPlan"  # members of ours in an endpoint's row
 TARGET_VARIANT = "X-Amzn-SageMaker-Target-Variant"
-TARGET_CONTAINER = "X-Amzn-SageMaker-Target-Container-Hostname"
 LOG_GROUP = "/aws/sagemaker/Endpoints"
 UNSUPPORTED_HEADERS = {
-    "X-Amzn-SageMaker-Target-Model": "TargetModel",
     "X-Amzn-SageMaker-Enable-Explanations": "EnableExplanations",
     "X-Amzn-SageMaker-Session-Id": "SessionId",
 }
@@ -65,7 +64,7 @@ class Way:
     """Where an invocation goes."""
 
     variant: Variant
-    crew: Crew
+    crew: AnyCrew
     log_group: str
 
 
@@ -97,7 +96,8 @@ def described(plane: Plane, row: Row) -> Row:
         each | {"CurrentInstanceCount": counts.get(each["VariantName"], 0)}
         for each in row.get("ProductionVariants", [])
     ]
-    return {**row, "ProductionVariants": now} if now else row
+    shared = {ASYNC: row[PLAN][0][ASYNC]} if ASYNC in row[PLAN][0] else {}
+    return {**row, **shared, "ProductionVariants": now} if now else row
 
 
 def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> Reply:
@@ -105,12 +105,13 @@ def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> 
     _check_request(headers, body)
     while True:
         way = _way(plane, name, headers)
+        asked = endpoint_kinds.target(way.crew, name, headers, body)
         config = plane.config
         target = Target(way.log_group, way.variant.name, config.account, config.region)
         # An update may come between the choice and the taking: then whoever serves next is asked.
         with (
             suppress(RetiredError),
-            way.crew.taken(headers.get(TARGET_CONTAINER), way.variant.strategy) as hops,
+            way.crew.taken(asked, way.variant.strategy) as hops,
         ):
             return forward(hops, target, headers, body)
 
@@ -183,6 +184,7 @@ def _resize(plane: Plane, name: str) -> None:
     try:
         for each in row[NEXT_PLAN]:
             fleet.resize(each["VariantName"], each["Weight"], each["Count"])
+            fleet.configure(each["VariantName"], each.get(SERVERLESS))
     except InstanceError as problem:
         if plane.processes.closed:
             raise

@@ -24,6 +24,8 @@ Plan = list[Row]
 HEALTH_SECONDS = 60
 # Members of a variant that a plan keeps as they are, and DescribeEndpoint shows.
 DESCRIBED = ("RoutingConfig", "ManagedInstanceScaling")
+# Members of a plan that make a variant another kind than instances that answer at once.
+SERVERLESS, ASYNC = "ServerlessConfig", "AsyncInferenceConfig"
 
 
 def config_row(plane: Plane, name: str) -> Row:
@@ -45,7 +47,8 @@ def model_row(plane: Plane, name: str) -> Row:
 
 def plan(plane: Plane, config: Row) -> Plan:
     """What an endpoint with this config must run. Raises ApiError when a model of it is gone."""
-    return [_variant(plane, each) for each in config["ProductionVariants"]]
+    shared = {ASYNC: config[ASYNC]} if ASYNC in config else {}
+    return [{**_variant(plane, each), **shared} for each in config["ProductionVariants"]]
 
 
 def retained(fresh: Plan, live: Plan, excluded: list[str]) -> Plan:
@@ -73,10 +76,17 @@ def summaries(planned: Plan, counts: dict[str, int]) -> list[Row]:
             "CurrentWeight": each["Weight"],
             "DesiredWeight": each["Weight"],
             "CurrentInstanceCount": counts.get(each["VariantName"], 0),
-            "DesiredInstanceCount": each["Count"],
+            **_capacity(each),
         }
         for each in planned
     ]
+
+
+def _capacity(planned: Row) -> Row:
+    """What is wanted of a variant: instances, or of a serverless one concurrency."""
+    if SERVERLESS not in planned:
+        return {"DesiredInstanceCount": planned["Count"]}
+    return {f"{when}ServerlessConfig": planned[SERVERLESS] for when in ("Current", "Desired")}
 
 
 def deployed_images(planned: Row) -> list[Row]:
@@ -105,5 +115,5 @@ def _variant(plane: Plane, variant: Row) -> Row:
         **(runs(plane, variant["ModelName"]) if "ModelName" in variant else {"Containers": []}),
         "HealthSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS),
         "ResolutionTime": plane.clock.now(),
-        **{member: variant[member] for member in DESCRIBED if member in variant},
+        **{m: variant[m] for m in (*DESCRIBED, SERVERLESS) if m in variant},
     }

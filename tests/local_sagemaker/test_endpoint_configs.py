@@ -1,4 +1,4 @@
-"""Endpoint configs through boto3: instance-based variants, everything else refused by name."""
+"""Endpoint configs through boto3: instance-based variants, and what is refused by name."""
 
 from __future__ import annotations
 
@@ -98,7 +98,6 @@ CAPTURE = {
     "DestinationS3Uri": "s3://b/c",
     "CaptureOptions": [{"CaptureMode": "Input"}],
 }
-SERVERLESS = {"MemorySizeInMB": 1024, "MaxConcurrency": 1}
 ASYNC = {"OutputConfig": {"S3OutputPath": "s3://b/out"}}
 
 
@@ -108,14 +107,6 @@ ASYNC = {"OutputConfig": {"S3OutputPath": "s3://b/out"}}
         ({"DataCaptureConfig": {"EnableCapture": True, **CAPTURE}}, "EnableCapture"),
         ({"AsyncInferenceConfig": ASYNC}, "AsyncInferenceConfig"),
         ({"ShadowProductionVariants": [variant("m", "S")]}, "ShadowProductionVariants"),
-        (
-            {
-                "ProductionVariants": [
-                    {"VariantName": "A", "ModelName": "m", "ServerlessConfig": SERVERLESS}
-                ]
-            },
-            "ServerlessConfig",
-        ),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(

@@ -78,7 +78,7 @@ def test_more_than_6_mb_is_refused_with_both_numbers(runtime: Any) -> None:
     assert "6291456" in found["Error"]["Message"]
 
 
-@pytest.mark.parametrize("member", ["TargetModel", "TargetContainerHostname", "EnableExplanations"])
+@pytest.mark.parametrize("member", ["TargetContainerHostname", "EnableExplanations"])
 def test_what_is_not_supported_is_refused_by_name(runtime: Any, member: str) -> None:
     assert member in error_of(ask, runtime, **{member: "x.tar.gz"})["Error"]["Message"]
 
