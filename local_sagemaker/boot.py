@@ -14,6 +14,8 @@ from local_sagemaker import operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
 from local_sagemaker.engine import (
+    async_inference,
+    async_queue,
     components,
     forwarding,
     jobs,
@@ -97,6 +99,7 @@ def recover(plane: Plane) -> None:
     tuning.recover(plane)
     lambdas.recover(plane)
     serving.recover(plane)
+    async_inference.recover(plane)
     components.recover(plane)
     pipelines.recover(plane)
 
@@ -108,8 +111,10 @@ def shut_down(plane: Plane) -> None:
     lineage_recorder.close(plane)
     lambdas.close(plane)
     jobs.close(plane)
+    async_queue.close(plane)
     plane.processes.close()
     jobs.join(plane)
+    async_queue.join(plane)
     forwarding.of(plane).close()
     plane.storage.close()
     services.close(plane)

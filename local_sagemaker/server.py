@@ -29,7 +29,11 @@ log = logging.getLogger(__name__)
 
 # The largest modelled body is an InvokeEndpoint payload: 25 MB.
 LARGEST_BODY_BYTES = 26 << 20
-INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
+INVOCATIONS = re.compile(r"/endpoints/([^/]+)/(invocations|async-invocations)")
+INVOKE = {
+    "invocations": runtime.invoke_endpoint,
+    "async-invocations": runtime.invoke_endpoint_async,
+}
 HEALTH = "/_local/health"
 JSON = {"Content-Type": wire.CONTENT_TYPE}
 
@@ -98,7 +102,7 @@ def invoke_endpoint(x: Exchange) -> None:
     if x.method == "POST" and found:
         name = unquote(found[1])
         headers = cast("Mapping[str, str]", x.headers)  # its `get` knows no case
-        x.answer = runtime.invoke_endpoint(x.plane, name, headers, x.body)
+        x.answer = INVOKE[found[2]](x.plane, name, headers, x.body)
 
 
 def call_metrics(x: Exchange) -> None:
@@ -121,8 +125,8 @@ def refuse_the_rest(x: Exchange) -> None:
     raise ApiError(
         "UnknownOperationException",
         f"{x.method} {x.path} is not served here; SageMaker's API is POST / with X-Amz-Target, "
-        "its runtime POST /endpoints/<name>/invocations, its metrics PUT /BatchPutMetrics and POST "
-        "/BatchGetMetrics",
+        "its runtime POST /endpoints/<name>/invocations or async-invocations, its metrics PUT "
+        "/BatchPutMetrics and POST /BatchGetMetrics",
         404,
     )
 

@@ -24,6 +24,7 @@ Moment = Callable[[float], Any]  # epoch seconds, as somebody wants to read them
 
 SAGEMAKER = "sagemaker"
 METRICS = "sagemaker-metrics"
+RUNTIME = "sagemaker-runtime"
 TARGET_PREFIX = "SageMaker."
 CONTENT_TYPE = "application/x-amz-json-1.1"
 

@@ -1,11 +1,13 @@
-"""The runtime API, rest-json: InvokeEndpoint. Payload in the body, everything else in headers."""
+"""The runtime API, rest-json: InvokeEndpoint, InvokeEndpointAsync. Payload in the body, everything
+else in headers.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 
-from local_sagemaker.engine import serving
+from local_sagemaker.engine import async_inference, serving
 from local_sagemaker.engine.routing import Reply, RoutingError
 from local_sagemaker.plane import Plane
 
@@ -16,6 +18,16 @@ def invoke_endpoint(
     """The model's answer, or the runtime API's error, as (HTTP status, headers, body)."""
     try:
         return serving.invoke(plane, endpoint_name, headers, body)
+    except RoutingError as error:
+        return error_reply(error)
+
+
+def invoke_endpoint_async(
+    plane: Plane, endpoint_name: str, headers: Mapping[str, str], body: bytes
+) -> Reply:
+    """Where the model's answer will be, or the runtime API's error."""
+    try:
+        return async_inference.accept(plane, endpoint_name, headers, body)
     except RoutingError as error:
         return error_reply(error)
 

@@ -41,6 +41,7 @@ def check(plane: Plane, request: Row) -> None:
     if any(SERVERLESS in each for each in given):
         _refuse("Serverless", SERVERLESS_EXCLUDES, plane, request)
     if ASYNC in request:
+        _check_async(request[ASYNC]["OutputConfig"])
         _refuse("Asynchronous", ASYNC_EXCLUDES, plane, request)
 
 
@@ -83,6 +84,21 @@ def _check_serverless(variant: Row) -> None:
             "2048, 3072, 4096, 5120, 6144"
         )
     concurrency(config)
+
+
+def _check_async(output: Row) -> None:
+    if "S3OutputPath" not in output:
+        raise validation(
+            "AsyncInferenceConfig.OutputConfig.S3OutputPath is required by the local SageMaker, "
+            "which has no bucket of its own for answers"
+        )
+    for member in ("S3OutputPath", "S3FailurePath"):
+        path = output.get(member, "s3://")
+        if not path.startswith("s3://"):
+            raise validation(
+                f"AsyncInferenceConfig.OutputConfig.{member} {path!r} is not supported by the "
+                "local SageMaker; it must be s3://<bucket>/<prefix>"
+            )
 
 
 def _models(plane: Plane, request: Row) -> list[Row]:

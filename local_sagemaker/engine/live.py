@@ -39,6 +39,10 @@ class Live(Generic[T]):
             raise LookupError(f"nothing serves for {name!r}")
         return found
 
+    def all(self, plane: Plane) -> list[T]:
+        with self._lock:
+            return list(self._planes.get(plane.processes, {}).values())
+
     def put(self, plane: Plane, name: str, fresh: T) -> T | None:
         """From now on it serves; what served before."""
         with self._lock:

@@ -101,6 +101,10 @@ class Connections:
         fresh = HTTPConnection(LOOPBACK, self._port, timeout=self._timeout)
         return self._exchange(fresh, method, path, headers, body)
 
+    def patient(self, timeout_seconds: float) -> Connections:
+        """Connections of the caller's own to the same server, with another timeout."""
+        return Connections(self._port, timeout_seconds)
+
     def close(self) -> None:
         """Close the kept connections; those in use are closed after their exchange."""
         self._closed = True

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import components, endpoint_kinds, live, variants
+from local_sagemaker.engine import async_queue, components, endpoint_kinds, live, variants
 from local_sagemaker.engine.crew import RetiredError
 from local_sagemaker.engine.endpoint_kinds import AnyCrew
 from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
@@ -27,6 +27,7 @@ from local_sagemaker.engine.live import Live, row_of
 from local_sagemaker.engine.model_servers import InstanceError
 from local_sagemaker.engine.routing import (
     MAX_PAYLOAD_BYTES,
+    Hop,
     Reply,
     RoutingError,
     Target,
@@ -114,6 +115,26 @@ def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> 
             way.crew.taken(asked, way.variant.strategy) as hops,
         ):
             return forward(hops, target, headers, body)
+
+
+def ask(plane: Plane, name: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Reply:
+    """An asynchronous invocation, whose model may take so long. Raises RoutingError; RetiredError
+    when somebody else serves since.
+    """
+    fleet, config = _fleet(plane, name), plane.config
+    variant = fleet.choose(None)
+    target = Target(f"{LOG_GROUP}/{name}", variant.name, config.account, config.region)
+    with variant.crew.taken(None, variant.strategy) as hops:
+        patient = [Hop(each.hostname, each.connections.patient(seconds)) for each in hops]
+        try:
+            return forward(patient, target, headers, body)
+        except RoutingError as problem:
+            if FLEETS.find(plane, name) is not fleet:  # its instances were stopped under it
+                raise RetiredError(name) from problem
+            raise
+        finally:
+            for each in patient:
+                each.connections.close()
 
 
 def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
@@ -204,6 +225,7 @@ def _recover_update(plane: Plane, name: str) -> None:
 
 
 def _delete(plane: Plane, name: str) -> None:
+    async_queue.forget(plane, name)
     fleet = FLEETS.take(plane, name)
     if fleet is not None:
         fleet.retire()

@@ -98,14 +98,12 @@ CAPTURE = {
     "DestinationS3Uri": "s3://b/c",
     "CaptureOptions": [{"CaptureMode": "Input"}],
 }
-ASYNC = {"OutputConfig": {"S3OutputPath": "s3://b/out"}}
 
 
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
         ({"DataCaptureConfig": {"EnableCapture": True, **CAPTURE}}, "EnableCapture"),
-        ({"AsyncInferenceConfig": ASYNC}, "AsyncInferenceConfig"),
         ({"ShadowProductionVariants": [variant("m", "S")]}, "ShadowProductionVariants"),
     ],
 )
