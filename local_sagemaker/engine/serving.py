@@ -14,17 +14,25 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import async_queue, components, endpoint_kinds, live, variants
+from local_sagemaker.engine import (
+    async_queue,
+    components,
+    endpoint_kinds,
+    live,
+    response_streams,
+    variants,
+)
 from local_sagemaker.engine.crew import RetiredError
 from local_sagemaker.engine.endpoint_kinds import AnyCrew
 from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
 from local_sagemaker.engine.live import Live, row_of
 from local_sagemaker.engine.model_servers import InstanceError
+from local_sagemaker.engine.response_streams import Streamed
 from local_sagemaker.engine.routing import (
     MAX_PAYLOAD_BYTES,
     Hop,
@@ -115,6 +123,22 @@ def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> 
             way.crew.taken(asked, way.variant.strategy) as hops,
         ):
             return forward(hops, target, headers, body)
+
+
+def stream(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> Streamed:
+    """One InvokeEndpointWithResponseStream; its instance is kept until the stream is read or
+    closed. Raises RoutingError.
+    """
+    _check_request(headers, body)
+    while True:
+        way = _way(plane, name, headers)
+        asked = endpoint_kinds.target(way.crew, name, headers, body)
+        config = plane.config
+        target = Target(way.log_group, way.variant.name, config.account, config.region)
+        with suppress(RetiredError), ExitStack() as over:
+            hops = over.enter_context(way.crew.taken(asked, way.variant.strategy))
+            response = response_streams.opened(hops, target, headers, body, over)
+            return response_streams.answer(response, target, over.pop_all())
 
 
 def ask(plane: Plane, name: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Reply:
