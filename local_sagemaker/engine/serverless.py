@@ -15,6 +15,7 @@ from contextlib import contextmanager
 
 from local_sagemaker.engine import measures
 from local_sagemaker.engine.crew import Crew, Post, RetiredError
+from local_sagemaker.engine.model_servers import InstanceError
 from local_sagemaker.engine.routing import Hop, RoutingError
 from local_sagemaker.engine.variants import SERVERLESS, Row
 from local_sagemaker.engine.warming import Warming
@@ -48,9 +49,16 @@ class Serverless:
             warming.wait_up()
 
     def configure(self, serverless: Row) -> None:
-        """Another MaxConcurrency or ProvisionedConcurrency. Raises InstanceError."""
+        """Another MaxConcurrency or ProvisionedConcurrency. Raises InstanceError; then nothing
+        changed.
+        """
+        before = self.plan[SERVERLESS]
         self.plan |= {SERVERLESS: serverless}
-        self.resize(0)
+        try:
+            self.resize(0)
+        except InstanceError:
+            self.plan |= {SERVERLESS: before}
+            raise
 
     def alive(self) -> int:
         """AWS counts no instances of a serverless variant."""

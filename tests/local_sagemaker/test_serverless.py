@@ -138,6 +138,20 @@ def test_provisioned_concurrency_is_warm_from_the_beginning_and_stays(
     assert servers(local) == [server]
 
 
+def test_an_update_that_cannot_be_started_changes_nothing(local: Any, sagemaker: Any) -> None:
+    model = create_model(local, sagemaker, code="raise ValueError('broken program')")
+    deploy(local, sagemaker, serverless(model))
+    update = {"MaxConcurrency": 5, "ProvisionedConcurrency": 1}
+    sagemaker.update_endpoint_weights_and_capacities(
+        EndpointName="e",
+        DesiredWeightsAndCapacities=[
+            {"VariantName": "AllTraffic", "ServerlessUpdateConfig": update}
+        ],
+    )
+    assert "broken program" in local.until("endpoint", "e", "InService")["FailureReason"]
+    assert shown(sagemaker)["CurrentServerlessConfig"] == SMALL
+
+
 def test_provisioned_concurrency_that_cannot_be_started_fails_the_endpoint(
     local: Any, sagemaker: Any
 ) -> None:
