@@ -218,6 +218,7 @@ def _foreground(arguments: argparse.Namespace, home: Path) -> int:
         ArchiveError,
         config.TimeScaleError,
         OtherVersion,
+        config.SettingError,
     )
     try:
         beside = None
@@ -268,6 +269,7 @@ def _config(arguments: argparse.Namespace, home: Path, environ: Mapping[str, str
         owns_s3=arguments.s3_endpoint is None,
         allow_reset=arguments.allow_reset or config.allows_reset(environ),
         time_scale=arguments.time_scale or config.time_scale(environ),
+        **config.hosting(environ),
         **keys,
     )
 

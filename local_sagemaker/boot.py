@@ -14,6 +14,8 @@ from local_sagemaker import operations, overlays, own_images
 from local_sagemaker.clock import Clock, SystemClock
 from local_sagemaker.config import Config
 from local_sagemaker.engine import (
+    async_inference,
+    async_queue,
     components,
     forwarding,
     host_metrics,
@@ -106,6 +108,7 @@ def recover(plane: Plane) -> None:
     lambdas.recover(plane)
     serving.recover(plane)
     host_metrics.of(plane).start()
+    async_inference.recover(plane)
     components.recover(plane)
     scaling.start(plane)
     pipelines.recover(plane)
@@ -119,11 +122,13 @@ def shut_down(plane: Plane) -> None:
     lineage_recorder.close(plane)
     lambdas.close(plane)
     jobs.close(plane)
+    async_queue.close(plane)
     plane.processes.close()
     rollout.close(plane)
     jobs.join(plane)
     host_metrics.of(plane).close()
     witnesses.close(plane)
+    async_queue.join(plane)
     forwarding.of(plane).close()
     plane.storage.close()
     services.close(plane)

@@ -7,9 +7,10 @@ Built once, by the command line (or a test), and passed along inside the Plane. 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from local_sagemaker.containers.archives import Limits
 
@@ -18,6 +19,10 @@ DEFAULT_PORT = 8600
 DEFAULT_S3_PORT = 8601
 LOOPBACK = "127.0.0.1"
 PLUGINS = Path(__file__).parent / "python_path"
+
+
+class SettingError(Exception):
+    """A variable of the environment has a value that means nothing; the message names both."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,12 @@ class Config:
     archive_limits: Limits = field(default_factory=Limits)
     # Is the S3 a MiniStack of our own, which ends and is wiped with us?
     owns_s3: bool = False
+    # The longest that an invocation waits for a model that is being loaded, or a cold start.
+    loading_seconds: float = 60.0
+    # How many models an instance of a multi-model endpoint keeps in memory.
+    loaded_models: int = 8
+    # After so long without a request a serverless variant has no model server any more.
+    serverless_idle_seconds: float = 300.0
     # For test suites: POST /_reset forgets everything.
     allow_reset: bool = False
     # Seconds of AWS's in a real one, where a deployment waits: 100 bakes 300 seconds in 3.
@@ -88,6 +99,41 @@ def positive(text: str) -> float:
     if not 0 < number < float("inf"):
         raise ValueError(f"{text} is not a positive number")
     return number
+
+
+def hosting(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the user has set of how endpoints wait and what they keep. Raises SettingError."""
+    found: dict[str, Any] = {}
+    for name, read in HOSTING.items():
+        given = environ.get(f"LOCAL_SAGEMAKER_{name.upper()}")
+        if given:
+            try:
+                found[name] = read(given)
+            except ValueError as cause:
+                said = f"LOCAL_SAGEMAKER_{name.upper()}={given} must be a number above 0"
+                raise SettingError(said) from cause
+    return found
+
+
+def _seconds(given: str) -> float:
+    value = float(given)
+    if not 0 < value < float("inf"):
+        raise ValueError(given)
+    return value
+
+
+def _count(given: str) -> int:
+    value = int(given)
+    if value < 1:
+        raise ValueError(given)
+    return value
+
+
+HOSTING: dict[str, Callable[[str], float]] = {
+    "loading_seconds": _seconds,
+    "loaded_models": _count,
+    "serverless_idle_seconds": _seconds,
+}
 
 
 def region(environ: Mapping[str, str]) -> str:

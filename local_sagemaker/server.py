@@ -7,13 +7,14 @@ InternalFailure with its traceback logged.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,9 +30,18 @@ log = logging.getLogger(__name__)
 
 # The largest modelled body is an InvokeEndpoint payload: 25 MB.
 LARGEST_BODY_BYTES = 26 << 20
-INVOCATIONS = re.compile(r"/endpoints/([^/]+)/invocations")
+INVOCATIONS = re.compile(r"/endpoints/([^/]+)/([a-z-]*invocations[a-z-]*)")
+INVOKE = {
+    "invocations": runtime.invoke_endpoint,
+    "async-invocations": runtime.invoke_endpoint_async,
+    "invocations-response-stream": runtime.stream_endpoint,
+}
 HEALTH = "/_local/health"
 JSON = {"Content-Type": wire.CONTENT_TYPE}
+
+
+# Status, headers, body: all of it, or piece by piece as it comes.
+Answer = tuple[int, dict[str, str], bytes | Generator[bytes, None, None]]
 
 
 @dataclass
@@ -46,7 +56,7 @@ class Exchange:
     reset: Callable[[], None]
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     body: bytes = b""
-    answer: tuple[int, dict[str, str], bytes] | None = None
+    answer: Answer | None = None
 
 
 def refuse_foreign_hosts(x: Exchange) -> None:
@@ -95,10 +105,10 @@ def forget_everything(x: Exchange) -> None:
 def invoke_endpoint(x: Exchange) -> None:
     """sagemaker-runtime, rest-json: the body is the payload, everything else stands in headers."""
     found = INVOCATIONS.fullmatch(x.path)
-    if x.method == "POST" and found:
+    if x.method == "POST" and found and found[2] in INVOKE:
         name = unquote(found[1])
         headers = cast("Mapping[str, str]", x.headers)  # its `get` knows no case
-        x.answer = runtime.invoke_endpoint(x.plane, name, headers, x.body)
+        x.answer = INVOKE[found[2]](x.plane, name, headers, x.body)
 
 
 def call_metrics(x: Exchange) -> None:
@@ -122,8 +132,8 @@ def refuse_the_rest(x: Exchange) -> None:
     raise ApiError(
         "UnknownOperationException",
         f"{x.method} {x.path} is not served here; SageMaker's API is POST / with X-Amz-Target, "
-        "its runtime POST /endpoints/<name>/invocations, its metrics PUT /BatchPutMetrics and POST "
-        "/BatchGetMetrics",
+        f"its runtime POST /endpoints/<name>/<{' | '.join(INVOKE)}>, its metrics PUT "
+        "/BatchPutMetrics and POST /BatchGetMetrics",
         404,
     )
 
@@ -140,7 +150,7 @@ REQUEST_PATH: tuple[Callable[[Exchange], None], ...] = (
 )
 
 
-def respond(x: Exchange) -> tuple[int, dict[str, str], bytes]:
+def respond(x: Exchange) -> Answer:
     """Walk the road until somebody answers; errors are translated here, once."""
     try:
         for step in REQUEST_PATH:
@@ -186,9 +196,22 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("x-amzn-RequestId", x.request_id)
-        self.send_header("Content-Length", str(len(body)))
+        if isinstance(body, bytes):
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        else:
+            self._stream(body)
+
+    def _stream(self, pieces: Generator[bytes, None, None]) -> None:
+        """Each piece at once, as a chunk of HTTP."""
+        self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        self.wfile.write(body)
+        with contextlib.closing(pieces):
+            for piece in pieces:
+                self.wfile.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+                self.wfile.flush()
+        self.wfile.write(b"0\r\n\r\n")
 
     do_GET = do_POST = do_PUT = do_DELETE = do_OPTIONS = _serve  # noqa: N815 - http.server's names
 

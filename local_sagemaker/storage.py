@@ -197,6 +197,14 @@ class Storage:
         with _Named(uri):
             self.client.put_object(Bucket=place.bucket, Key=place.key, Body=body)
 
+    def put(self, uri: str, body: bytes, content_type: str) -> None:
+        """One object from memory. Raises StorageError."""
+        place = parse(uri)
+        with _Named(uri):
+            self.client.put_object(
+                Bucket=place.bucket, Key=place.key, Body=body, ContentType=content_type
+            )
+
     def delete(self, uri: str) -> None:
         """One object, or everything under a URI that ends in "/"; fine when nothing is there."""
         place = parse(uri)

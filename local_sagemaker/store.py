@@ -82,6 +82,8 @@ KINDS: dict[str, Kind] = {
     "action": Kind("ActionName", "ActionArn"),
     "context": Kind("ContextName", "ContextArn"),
     "lineage-group": Kind("LineageGroupName", "LineageGroupArn"),
+    # Of our own: what an asynchronous endpoint has still to answer.
+    "async-invocation": Kind("InvocationName", "InvocationArn"),
     # Of our own, behind some types of steps: AWS has no such resources, and no ARNs.
     "lambda-invocation": Kind("InvocationName", "InvocationArn", "Status"),
     "pipeline-check": Kind("CheckJobName", "CheckArn"),

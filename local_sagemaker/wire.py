@@ -24,6 +24,7 @@ Moment = Callable[[float], Any]  # epoch seconds, as somebody wants to read them
 
 SAGEMAKER = "sagemaker"
 METRICS = "sagemaker-metrics"
+RUNTIME = "sagemaker-runtime"
 AUTOSCALING = "application-autoscaling"
 # JSON 1.1: what X-Amz-Target begins with, and whose operation it then names.
 TARGETS = {"SageMaker": SAGEMAKER, "AnyScaleFrontendService": AUTOSCALING}

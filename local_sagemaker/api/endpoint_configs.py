@@ -1,11 +1,13 @@
-"""Endpoint configs: create, describe, list, delete. Immutable, with instance-based variants."""
+"""Endpoint configs: create, describe, list, delete. Immutable. Which of their parts go together
+is engine/endpoint_rules.py's.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from local_sagemaker.arns import arn
-from local_sagemaker.engine import capture, variants
+from local_sagemaker.engine import capture, endpoint_rules, variants
 from local_sagemaker.engine.crew import LEAST_OUTSTANDING
 from local_sagemaker.engine.variants import CAPTURE, MEMBERS, PRODUCTION, SHADOWS
 from local_sagemaker.errors import validation
@@ -48,14 +50,23 @@ SHADOW_KEPT = (
         "DataCaptureConfig.DestinationS3Uri",
         "DataCaptureConfig.CaptureOptions",
         "DataCaptureConfig.CaptureContentTypeHeader",
+        "ProductionVariants.ServerlessConfig.MaxConcurrency",
+        "ProductionVariants.ServerlessConfig.ProvisionedConcurrency",
+        "AsyncInferenceConfig.ClientConfig",
+        "AsyncInferenceConfig.OutputConfig.S3OutputPath",
+        "AsyncInferenceConfig.OutputConfig.S3FailurePath",
+        "AsyncInferenceConfig.OutputConfig.NotificationConfig",
         "Tags",
     ),
     kept=(
+        "AsyncInferenceConfig.OutputConfig.KmsKeyId",
         "KmsKeyId",
         "ExecutionRoleArn",
         "VpcConfig",
         "EnableNetworkIsolation",
         "ProductionVariants.InstanceType",
+        # A model server gets what memory the machine has.
+        "ProductionVariants.ServerlessConfig.MemorySizeInMB",
         "ProductionVariants.VolumeSizeInGB",
         "ProductionVariants.ModelDataDownloadTimeoutInSeconds",
         "ProductionVariants.EnableSSMAccess",
@@ -113,16 +124,9 @@ def _check(plane: Plane, request: dict[str, Any]) -> None:
     if twice:
         raise validation(f"VariantName must be unique in ProductionVariants; twice: {twice[0]}")
     for each in given:
-        missing = [
-            member for member in ("InstanceType", "InitialInstanceCount") if member not in each
-        ]
-        if missing:
-            raise validation(
-                f"Variant {each['VariantName']} needs {', '.join(missing)}; the local "
-                "SageMaker runs instance-based variants"
-            )
         if "ModelName" in each:
             variants.model_row(plane, each["ModelName"])
+    endpoint_rules.check(plane, request)
     _check_for_components(request)
     _check_shadow(request)
     _check_capture(request)

@@ -15,12 +15,13 @@ from local_sagemaker.engine import (
     components,
     deployment,
     deployment_rules,
+    endpoint_rules,
     rollout,
     serving,
     variants,
 )
 from local_sagemaker.engine.serving import KIND, NEXT_DEPLOYMENT, NEXT_PLAN, PLAN
-from local_sagemaker.engine.variants import Plan
+from local_sagemaker.engine.variants import ASYNC, SERVERLESS, Plan
 from local_sagemaker.errors import ApiError, validation
 from local_sagemaker.lifecycle import IllegalTransition
 from local_sagemaker.operations import operation
@@ -116,6 +117,7 @@ def update_endpoint(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
         "DesiredWeightsAndCapacities.VariantName",
         "DesiredWeightsAndCapacities.DesiredWeight",
         "DesiredWeightsAndCapacities.DesiredInstanceCount",
+        "DesiredWeightsAndCapacities.ServerlessUpdateConfig",
     ),
 )
 def update_endpoint_weights_and_capacities(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
@@ -222,8 +224,27 @@ def _resized(row: dict[str, Any], wishes: list[dict[str, Any]]) -> Plan:
         if name not in planned:
             known = ", ".join(planned)
             raise validation(f'Variant "{name}" is not in the endpoint; it has: {known}.')
-        if wish.get("DesiredInstanceCount") == 0:
-            raise validation(f"DesiredInstanceCount of variant {name} must be 1 or more.")
-        planned[name]["Weight"] = wish.get("DesiredWeight", planned[name]["Weight"])
-        planned[name]["Count"] = wish.get("DesiredInstanceCount", planned[name]["Count"])
+        planned[name] |= _wished(planned[name], wish)
     return list(planned.values())
+
+
+def _wished(now: dict[str, Any], wish: dict[str, Any]) -> dict[str, Any]:
+    """What changes in the plan of a variant; refuses what its kind does not have."""
+    name, count, update = (
+        wish["VariantName"],
+        wish.get("DesiredInstanceCount"),
+        wish.get("ServerlessUpdateConfig"),
+    )
+    if count == 0 and ASYNC not in now:
+        raise validation(f"DesiredInstanceCount of variant {name} must be 1 or more.")
+    if count is not None and SERVERLESS in now:
+        raise validation(f"Variant {name} is serverless and has no DesiredInstanceCount.")
+    if update is not None and SERVERLESS not in now:
+        raise validation(f"Variant {name} is not serverless and has no ServerlessUpdateConfig.")
+    changed = {
+        "Weight": wish.get("DesiredWeight", now["Weight"]),
+        "Count": now["Count"] if count is None else count,
+    }
+    if update is not None:
+        changed[SERVERLESS] = endpoint_rules.concurrency({**now[SERVERLESS], **update})
+    return changed

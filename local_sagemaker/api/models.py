@@ -23,6 +23,8 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "ModelName"}
         "PrimaryContainer.ModelDataUrl",
         "PrimaryContainer.Environment",
         "PrimaryContainer.ModelPackageName",
+        "PrimaryContainer.Mode",
+        "PrimaryContainer.MultiModelConfig",
         "Containers.ContainerHostname",
         "Containers.Image",
         "Containers.ModelDataUrl",
@@ -39,10 +41,8 @@ SORT_KEYS = {"CreationTime": "CreationTime", "Name": "ModelName"}
         "PrimaryContainer.ImageConfig",
         "Containers.ImageConfig",
     ),
-    only={
-        "PrimaryContainer.Mode": ("SingleModel",),
-        "Containers.Mode": ("SingleModel",),
-    },
+    # A pipeline of containers has no place for the model that a request names.
+    only={"Containers.Mode": ("SingleModel",)},
 )
 def create_model(plane: Plane, request: dict[str, Any]) -> dict[str, Any]:
     name = request["ModelName"]

@@ -1,13 +1,28 @@
-"""The runtime API, rest-json: InvokeEndpoint. Payload in the body, everything else in headers."""
+"""The runtime API, rest-json: InvokeEndpoint, InvokeEndpointAsync and
+InvokeEndpointWithResponseStream. Payload in the body, everything else in headers.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 
-from local_sagemaker.engine import serving
-from local_sagemaker.engine.routing import Reply, RoutingError
+from local_sagemaker.engine import async_inference, requests, serving
+from local_sagemaker.engine.endpoint_kinds import TARGET_CONTAINER
+from local_sagemaker.engine.response_streams import Streamed
+from local_sagemaker.engine.routing import CUSTOM_ATTRIBUTES, Reply, RoutingError
 from local_sagemaker.plane import Plane
+
+# A stream's Accept has a header of its own; a plain Accept is the HTTP client's.
+STREAM_ACCEPT = "X-Amzn-SageMaker-Accept"
+STREAM_HEADERS = (
+    "Content-Type",
+    CUSTOM_ATTRIBUTES,
+    TARGET_CONTAINER,
+    serving.TARGET_VARIANT,
+    serving.COMPONENT,
+    *requests.UNSUPPORTED_HEADERS,
+)
 
 
 def invoke_endpoint(
@@ -16,6 +31,29 @@ def invoke_endpoint(
     """The model's answer, or the runtime API's error, as (HTTP status, headers, body)."""
     try:
         return serving.invoke(plane, endpoint_name, headers, body)
+    except RoutingError as error:
+        return error_reply(error)
+
+
+def invoke_endpoint_async(
+    plane: Plane, endpoint_name: str, headers: Mapping[str, str], body: bytes
+) -> Reply:
+    """Where the model's answer will be, or the runtime API's error."""
+    try:
+        return async_inference.accept(plane, endpoint_name, headers, body)
+    except RoutingError as error:
+        return error_reply(error)
+
+
+def stream_endpoint(
+    plane: Plane, endpoint_name: str, headers: Mapping[str, str], body: bytes
+) -> Reply | Streamed:
+    """The model's answer as it comes, in frames, or the runtime API's error."""
+    given = {name: headers[name] for name in STREAM_HEADERS if headers.get(name)}
+    if headers.get(STREAM_ACCEPT):
+        given["Accept"] = headers[STREAM_ACCEPT]
+    try:
+        return serving.stream(plane, endpoint_name, given, body)
     except RoutingError as error:
         return error_reply(error)
 

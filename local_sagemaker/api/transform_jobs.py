@@ -7,7 +7,12 @@ from typing import Any
 from local_sagemaker import lifecycle
 from local_sagemaker.arns import arn
 from local_sagemaker.engine import experiments, job_rows, jobs, transform, variants
-from local_sagemaker.engine.model_containers import CONTAINERS, DIRECT, execution_mode
+from local_sagemaker.engine.model_containers import (
+    CONTAINERS,
+    DIRECT,
+    execution_mode,
+    is_multi_model,
+)
 from local_sagemaker.errors import resource_in_use, validation
 from local_sagemaker.operations import operation
 from local_sagemaker.plane import Plane
@@ -60,6 +65,11 @@ def create_transform_job(plane: Plane, request: dict[str, Any]) -> dict[str, Any
     name = request["TransformJobName"]
     model = variants.model_row(plane, request["ModelName"])
     transform.check(request)
+    if is_multi_model(model[CONTAINERS]):
+        raise validation(
+            f"Model {request['ModelName']} is a multi-model; a transform job needs a model of its "
+            "own: CreateModel with the ModelDataUrl of one model.tar.gz"
+        )
     if execution_mode(model) == DIRECT:
         raise validation(
             f"Model {request['ModelName']} has InferenceExecutionConfig.Mode Direct; a batch "

@@ -22,7 +22,7 @@ from local_sagemaker.arns import arn
 from local_sagemaker.engine import live, variants
 from local_sagemaker.engine.crew import Crew, Post
 from local_sagemaker.engine.live import Live, row_of
-from local_sagemaker.engine.model_containers import of_image
+from local_sagemaker.engine.model_containers import is_multi_model, of_image
 from local_sagemaker.engine.model_servers import InstanceError
 from local_sagemaker.engine.routing import RoutingError
 from local_sagemaker.engine.variants import Row
@@ -61,6 +61,11 @@ def plan(plane: Plane, variant: str, specification: Row, copies: int) -> Row:
     startup = specification.get("StartupParameters", {})
     if "ModelName" in specification:
         runs = variants.runs(plane, specification["ModelName"])
+        if is_multi_model(runs["Containers"]):
+            raise validation(
+                f"Specification.ModelName {specification['ModelName']!r} is a multi-model; an "
+                "inference component needs a model of its own"
+            )
     else:
         runs = _runs(plane, specification["Container"])
     return {

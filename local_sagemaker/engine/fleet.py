@@ -10,9 +10,13 @@ import threading
 from dataclasses import dataclass
 
 from local_sagemaker.engine.crew import Crew, Post
+from local_sagemaker.engine.endpoint_kinds import AnyCrew
+from local_sagemaker.engine.model_containers import is_multi_model
 from local_sagemaker.engine.model_servers import InstanceError
+from local_sagemaker.engine.multi_model import Models
 from local_sagemaker.engine.routing import LOG_GROUP, Dice, RoutingError, choose
-from local_sagemaker.engine.variants import Plan, Row, is_shadow
+from local_sagemaker.engine.serverless import Serverless
+from local_sagemaker.engine.variants import SERVERLESS, Plan, Row, is_shadow
 from local_sagemaker.plane import Plane
 
 FOLDER = "endpoints"
@@ -24,7 +28,7 @@ class Variant:
 
     name: str
     weight: float
-    crew: Crew
+    crew: AnyCrew
     shadow: Variant | None = None
 
     @property
@@ -46,7 +50,7 @@ class Fleet:
         self._lock = threading.Lock()
         self._dice = Dice()
         self._variants = [
-            Variant(each["VariantName"], each["Weight"], Crew(plane, _post(endpoint, each), each))
+            Variant(each["VariantName"], each["Weight"], _crew(plane, _post(endpoint, each), each))
             for each in planned
         ]
         self._chosen_from = [each for each in self._variants if not each.is_shadow]
@@ -74,6 +78,12 @@ class Fleet:
         with self._lock:
             variant.weight = weight
             variant.crew.plan |= {"Weight": weight}
+
+    def configure(self, name: str, serverless: Row | None) -> None:
+        """Give a serverless variant another concurrency. Raises InstanceError."""
+        crew = self._variant(name).crew
+        if isinstance(crew, Serverless) and serverless is not None:
+            crew.configure(serverless)
 
     @property
     def for_components(self) -> bool:
@@ -131,6 +141,15 @@ class Fleet:
                 f'Every variant of endpoint "{self._endpoint}" has weight 0; name one in '
                 "TargetVariant or change the weights with UpdateEndpointWeightsAndCapacities.",
             ) from cause
+
+
+def _crew(plane: Plane, post: Post, planned: Row) -> AnyCrew:
+    """What serves a variant: by its kind."""
+    if SERVERLESS in planned:
+        return Serverless(plane, post, planned)
+    if is_multi_model(planned["Containers"]):
+        return Models(plane, post, planned)
+    return Crew(plane, post, planned)
 
 
 def _post(endpoint: str, planned: Row) -> Post:

@@ -15,6 +15,10 @@ from local_sagemaker.store import Row
 
 CONTAINERS = "LocalContainers"  # a model row's member of ours
 DIRECT = "Direct"
+# A container that serves the models below its ModelDataUrl has its MultiModelConfig here.
+MULTI_MODEL = "MultiModel"
+# What a container keeps when the rest of it comes from a model package.
+OF_THE_REQUEST = ("ContainerHostname", "Mode", "MultiModelConfig")
 
 
 def of_model(plane: Plane, request: Row) -> list[Row]:
@@ -35,6 +39,11 @@ def execution_mode(request: Row) -> str | None:
     """How a model's containers are called; None is in turn."""
     mode: str | None = request.get("InferenceExecutionConfig", {}).get("Mode")
     return mode
+
+
+def is_multi_model(containers: list[Row]) -> bool:
+    """Do they serve many models, each named by the request?"""
+    return any(MULTI_MODEL in each for each in containers)
 
 
 def of_image(plane: Plane, container: Row) -> list[Row]:
@@ -68,8 +77,8 @@ def _resolved(plane: Plane, container: Row, where: str) -> list[Row]:
         return packaged
     (only,) = packaged
     environment = {**only.get("Environment", {}), **container.get("Environment", {})}
-    hostname = {k: v for k, v in container.items() if k == "ContainerHostname"}
-    return [{**only, **hostname, "Environment": environment}]
+    given = {k: v for k, v in container.items() if k in OF_THE_REQUEST}
+    return [{**only, **given, "Environment": environment}]
 
 
 def _packaged(plane: Plane, package: str) -> list[Row]:
@@ -107,7 +116,8 @@ def _named(plane: Plane, containers: list[Row], alone: str = "container-1") -> l
 def _container(plane: Plane, hostname: str, runs: Row) -> Row:
     images.resolve(runs["Image"], plane.own_images).serve_command()
     uri = runs.get("ModelDataUrl")
-    if uri is not None and not (uri.startswith("s3://") and uri.endswith(".tar.gz")):
+    multi = _multi_model(runs)
+    if uri is not None and not multi and not (uri.startswith("s3://") and uri.endswith(".tar.gz")):
         raise validation(
             f"ModelDataUrl {uri!r} is not supported by the local SageMaker; it must be "
             "s3://<bucket>/<key>.tar.gz"
@@ -117,7 +127,23 @@ def _container(plane: Plane, hostname: str, runs: Row) -> Row:
         "Image": runs["Image"],
         "ModelDataUrl": uri,
         "Environment": runs.get("Environment", {}),
+        **multi,
     }
+
+
+def _multi_model(runs: Row) -> Row:
+    """What marks a container of mode MultiModel; refuses one that has no prefix of models."""
+    if runs.get("Mode") != MULTI_MODEL:
+        if "MultiModelConfig" in runs:
+            raise validation("MultiModelConfig is only for a container of Mode MultiModel.")
+        return {}
+    uri = runs.get("ModelDataUrl") or ""
+    if not uri.startswith("s3://") or uri.endswith(".tar.gz"):
+        raise validation(
+            f"ModelDataUrl {uri!r} of a container of Mode MultiModel must be the S3 prefix below "
+            "which its models lie: s3://<bucket>/<prefix>/"
+        )
+    return {MULTI_MODEL: runs.get("MultiModelConfig", {})}
 
 
 def _check_direct(request: Row, found: list[Row]) -> None:

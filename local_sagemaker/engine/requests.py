@@ -17,7 +17,6 @@ from local_sagemaker.engine.routing import (
 )
 
 UNSUPPORTED_HEADERS = {
-    "X-Amzn-SageMaker-Target-Model": "TargetModel",
     "X-Amzn-SageMaker-Enable-Explanations": "EnableExplanations",
     "X-Amzn-SageMaker-Session-Id": "SessionId",
     "X-Amzn-SageMaker-Prefix-Aware-Id": "PrefixAwareId",

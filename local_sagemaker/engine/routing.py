@@ -11,10 +11,10 @@ from __future__ import annotations
 import random
 import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any, Protocol
 
 LOOPBACK = "127.0.0.1"
@@ -24,7 +24,8 @@ LOG_GROUP = "/aws/sagemaker/Endpoints"
 INFERENCE_ID = "X-Amzn-SageMaker-Inference-Id"
 TARGET_CONTAINER = "X-Amzn-SageMaker-Target-Container-Hostname"
 CUSTOM_ATTRIBUTES = "X-Amzn-SageMaker-Custom-Attributes"
-FORWARDED = ("Content-Type", "Accept", CUSTOM_ATTRIBUTES)
+TARGET_MODEL = "X-Amzn-SageMaker-Target-Model"
+FORWARDED = ("Content-Type", "Accept", CUSTOM_ATTRIBUTES, TARGET_MODEL)
 RETURNED = ("Content-Type", CUSTOM_ATTRIBUTES)
 
 Reply = tuple[int, dict[str, str], bytes]
@@ -102,6 +103,28 @@ class Connections:
             return self._exchange(self._idle.pop(), method, path, headers, body)
         fresh = HTTPConnection(LOOPBACK, self._port, timeout=self._timeout)
         return self._exchange(fresh, method, path, headers, body)
+
+    def patient(self, timeout_seconds: float) -> Connections:
+        """Connections of the caller's own to the same server, with another timeout."""
+        return Connections(self._port, timeout_seconds)
+
+    @contextmanager
+    def opened(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> Iterator[HTTPResponse]:
+        """One exchange on a connection of its own, whose answer the caller reads as it comes.
+
+        Raises ModelTimeoutError, ModelGoneError.
+        """
+        with closing(HTTPConnection(LOOPBACK, self._port, timeout=self._timeout)) as connection:
+            try:
+                connection.request(method, path, body, dict(headers))
+                response = connection.getresponse()
+            except TimeoutError as cause:
+                raise ModelTimeoutError from cause
+            except (OSError, HTTPException) as cause:
+                raise ModelGoneError(str(cause)) from cause
+            yield response
 
     def close(self) -> None:
         """Close the kept connections; those in use are closed after their exchange."""
@@ -196,7 +219,7 @@ def through(hops: Sequence[Hop], headers: Mapping[str, str], body: bytes) -> tup
         if hop is hops[-1] or not 200 <= status < 300:
             return hop.hostname, (status, given, content)
         body = content
-        passed |= _chosen(given, RETURNED)
+        passed |= chosen(given, RETURNED)
     raise ValueError("a request goes through one container at least")
 
 
@@ -209,7 +232,7 @@ def _asked(hop: Hop, headers: Mapping[str, str], body: bytes) -> Reply:
         raise NoAnswerError(hop.hostname, timed_out=False) from cause
 
 
-def _chosen(given: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
+def chosen(given: Mapping[str, str], names: Sequence[str]) -> dict[str, str]:
     """Of an answer's headers those with these names, whatever their case."""
     lower = {name.lower(): value for name, value in given.items()}
     return {name: lower[name.lower()] for name in names if name.lower() in lower}
@@ -221,14 +244,18 @@ def forward(hops: Sequence[Hop], target: Target, headers: Mapping[str, str], bod
     try:
         hostname, (status, given, content) = through(hops, passed, body)
     except NoAnswerError as problem:
-        if problem.timed_out:
-            raise _timed_out(target, problem.hostname) from problem
-        gone = b"the model server ended before it had answered"
-        raise _failed(target, problem.hostname, 500, gone) from problem
+        raise unanswered(target, problem) from problem
     if not 200 <= status < 300:
-        raise _failed(target, hostname, status, content)
-    answer = {**_chosen(given, RETURNED), "x-Amzn-Invoked-Production-Variant": target.variant}
+        raise failed(target, hostname, status, content)
+    answer = {**chosen(given, RETURNED), "x-Amzn-Invoked-Production-Variant": target.variant}
     return 200, answer, content
+
+
+def unanswered(target: Target, problem: NoAnswerError) -> RoutingError:
+    if problem.timed_out:
+        return _timed_out(target, problem.hostname)
+    gone = b"the model server ended before it had answered"
+    return failed(target, problem.hostname, 500, gone)
 
 
 def _timed_out(target: Target, hostname: str) -> RoutingError:
@@ -241,7 +268,7 @@ def _timed_out(target: Target, hostname: str) -> RoutingError:
     return _model_error(target, 0, said, message)
 
 
-def _failed(target: Target, hostname: str, status: int, content: bytes) -> RoutingError:
+def failed(target: Target, hostname: str, status: int, content: bytes) -> RoutingError:
     said = content.decode(errors="replace")
     kind = "client" if 400 <= status < 500 else "server"
     message = f'Received {kind} error ({status}) from {hostname} with message "{said}"'

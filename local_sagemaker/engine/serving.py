@@ -16,27 +16,40 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from local_sagemaker import lifecycle
-from local_sagemaker.engine import capture, components, live, measures, requests, rollout, variants
-from local_sagemaker.engine.crew import Crew, RetiredError
+from local_sagemaker.engine import (
+    async_queue,
+    capture,
+    components,
+    endpoint_kinds,
+    live,
+    measures,
+    requests,
+    response_streams,
+    rollout,
+    variants,
+)
+from local_sagemaker.engine.crew import RetiredError
+from local_sagemaker.engine.endpoint_kinds import AnyCrew
 from local_sagemaker.engine.fleet import FOLDER, Fleet, Variant
 from local_sagemaker.engine.live import Live, row_of
 from local_sagemaker.engine.model_servers import InstanceError
+from local_sagemaker.engine.response_streams import Streamed
 from local_sagemaker.engine.rollout import ClosingError, GuardError, Rollout
 from local_sagemaker.engine.routing import (
     LOG_GROUP,
-    TARGET_CONTAINER,
+    Hop,
     Reply,
     RoutingError,
     Target,
     forward,
 )
 from local_sagemaker.engine.shift import Shift
-from local_sagemaker.engine.variants import Plan, Row
+from local_sagemaker.engine.variants import ASYNC, SERVERLESS, Plan, Row
 from local_sagemaker.engine.witnesses import Watch
 from local_sagemaker.errors import ApiError
 from local_sagemaker.plane import Plane
@@ -66,7 +79,7 @@ class Way:
     """Where an invocation goes."""
 
     variant: Variant
-    crew: Crew
+    crew: AnyCrew
     component: str | None
     log_group: str
 
@@ -94,6 +107,8 @@ def stop_endpoint(plane: Plane, name: str) -> None:
 def described(plane: Plane, row: Row) -> Row:
     """The row with the instance counts of this moment, and what is captured."""
     row = {**_counted(row, FLEETS.find(plane, row["EndpointName"])), **capture.summary(row[PLAN])}
+    if ASYNC in row[PLAN][0]:
+        row[ASYNC] = row[PLAN][0][ASYNC]
     shift, pending = SHIFTS.find(plane, row["EndpointName"]), row.get("PendingDeploymentSummary")
     if not pending:
         return row
@@ -105,16 +120,53 @@ def invoke(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> 
     requests.check(headers, body)
     while True:
         way = _way(plane, name, headers)
+        asked = endpoint_kinds.target(way.crew, name, headers, body)
         config = plane.config
         target = Target(way.log_group, way.variant.name, config.account, config.region)
         # An update may come between the choice and the taking: then whoever serves next is asked.
         with (
             suppress(RetiredError),
             Watch(plane, name, (way.variant, way.crew, way.component), headers, body) as watch,
-            way.crew.taken(headers.get(TARGET_CONTAINER), way.variant.strategy) as hops,
+            way.crew.taken(asked, way.variant.strategy) as hops,
         ):
             watch.asking()
             return watch.answered(forward(hops, target, headers, body))
+
+
+def stream(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> Streamed:
+    """One InvokeEndpointWithResponseStream; its instance is kept until the stream is read or
+    closed. Raises RoutingError.
+    """
+    requests.check(headers, body)
+    while True:
+        way = _way(plane, name, headers)
+        asked = endpoint_kinds.target(way.crew, name, headers, body)
+        config = plane.config
+        target = Target(way.log_group, way.variant.name, config.account, config.region)
+        with suppress(RetiredError), ExitStack() as over:
+            hops = over.enter_context(way.crew.taken(asked, way.variant.strategy))
+            response = response_streams.opened(hops, target, headers, body, over)
+            return response_streams.answer(response, target, over.pop_all())
+
+
+def ask(plane: Plane, name: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Reply:
+    """An asynchronous invocation, whose model may take so long. Raises RoutingError; RetiredError
+    when somebody else serves since.
+    """
+    fleet, config = _fleet(plane, name), plane.config
+    variant = (SHIFTS.find(plane, name) or fleet).choose(None)
+    target = Target(f"{LOG_GROUP}/{name}", variant.name, config.account, config.region)
+    with variant.crew.taken(None, variant.strategy) as hops:
+        patient = [Hop(each.hostname, each.connections.patient(seconds)) for each in hops]
+        try:
+            return forward(patient, target, headers, body)
+        except RoutingError as problem:
+            if FLEETS.find(plane, name) is not fleet:  # its instances were stopped under it
+                raise RetiredError(name) from problem
+            raise
+        finally:
+            for each in patient:
+                each.connections.close()
 
 
 def _way(plane: Plane, name: str, headers: Mapping[str, str]) -> Way:
@@ -214,6 +266,7 @@ def _resize(plane: Plane, name: str) -> None:
     try:
         for each in row[NEXT_PLAN]:
             fleet.resize(each["VariantName"], each["Weight"], each["Count"])
+            fleet.configure(each["VariantName"], each.get(SERVERLESS))
     except InstanceError as problem:
         if plane.processes.closed:
             raise
@@ -242,6 +295,7 @@ def _recover_rollback(plane: Plane, name: str) -> None:
 
 
 def _delete(plane: Plane, name: str) -> None:
+    async_queue.forget(plane, name)
     fleet, shift = FLEETS.take(plane, name), SHIFTS.take(plane, name)
     if shift is not None:  # of an update that could not be rolled back
         shift.green.retire()

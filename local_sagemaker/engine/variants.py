@@ -29,6 +29,8 @@ SHADOW = "Shadow"  # of a planned variant: does it get copies only?
 PRODUCTION, SHADOWS = MEMBERS = ("ProductionVariants", "ShadowProductionVariants")
 # Members of a variant that a plan keeps as they are, and DescribeEndpoint shows.
 DESCRIBED = ("RoutingConfig", "ManagedInstanceScaling")
+# Members of a plan that make a variant another kind than instances that answer at once.
+SERVERLESS, ASYNC = "ServerlessConfig", "AsyncInferenceConfig"
 
 
 def config_row(plane: Plane, name: str) -> Row:
@@ -50,7 +52,8 @@ def model_row(plane: Plane, name: str) -> Row:
 
 def plan(plane: Plane, config: Row) -> Plan:
     """What an endpoint with this config must run. Raises ApiError when a model of it is gone."""
-    whose = {member: config[member] for member in (CONFIG_NAME, CAPTURE) if member in config}
+    whole = (CONFIG_NAME, CAPTURE, ASYNC)
+    whose = {member: config[member] for member in whole if member in config}
     return [
         {**_variant(plane, each), **whose, SHADOW: member == SHADOWS}
         for member in MEMBERS
@@ -94,8 +97,15 @@ def _summary(planned: Row, counts: dict[str, int]) -> Row:
         "CurrentWeight": planned["Weight"],
         "DesiredWeight": planned["Weight"],
         "CurrentInstanceCount": counts.get(planned["VariantName"], 0),
-        "DesiredInstanceCount": planned["Count"],
+        **_capacity(planned),
     }
+
+
+def _capacity(planned: Row) -> Row:
+    """What is wanted of a variant: instances, or of a serverless one concurrency."""
+    if SERVERLESS not in planned:
+        return {"DesiredInstanceCount": planned["Count"]}
+    return {f"{when}ServerlessConfig": planned[SERVERLESS] for when in ("Current", "Desired")}
 
 
 def deployed_images(planned: Row) -> list[Row]:
@@ -129,5 +139,5 @@ def _variant(plane: Plane, variant: Row) -> Row:
         **(runs(plane, variant["ModelName"]) if "ModelName" in variant else {"Containers": []}),
         "HealthSeconds": variant.get("ContainerStartupHealthCheckTimeoutInSeconds", HEALTH_SECONDS),
         "ResolutionTime": plane.clock.now(),
-        **{member: variant[member] for member in DESCRIBED if member in variant},
+        **{m: variant[m] for m in (*DESCRIBED, SERVERLESS) if m in variant},
     }

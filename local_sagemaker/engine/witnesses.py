@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from local_sagemaker.engine import capture, endpoint_metrics, publishing, shadowing
-from local_sagemaker.engine.crew import Crew
+from local_sagemaker.engine.endpoint_kinds import AnyCrew
 from local_sagemaker.engine.fleet import Variant
 from local_sagemaker.engine.invocations import Invocation
 from local_sagemaker.engine.routing import Reply, RoutingError
@@ -61,7 +61,7 @@ class Watch:
         self,
         plane: Plane,
         endpoint: str,
-        way: tuple[Variant, Crew, str | None],
+        way: tuple[Variant, AnyCrew, str | None],
         headers: Mapping[str, str],
         body: bytes,
     ) -> None:

@@ -1,4 +1,4 @@
-"""Endpoint configs through boto3: instance-based variants, everything else refused by name."""
+"""Endpoint configs through boto3: instance-based variants, and what is refused by name."""
 
 from __future__ import annotations
 
@@ -98,8 +98,6 @@ CAPTURE = {
     "DestinationS3Uri": "s3://b/c",
     "CaptureOptions": [{"CaptureMode": "Input"}],
 }
-SERVERLESS = {"MemorySizeInMB": 1024, "MaxConcurrency": 1}
-ASYNC = {"OutputConfig": {"S3OutputPath": "s3://b/out"}}
 
 
 @pytest.mark.parametrize(
@@ -107,15 +105,6 @@ ASYNC = {"OutputConfig": {"S3OutputPath": "s3://b/out"}}
     [
         ({"DataCaptureConfig": {**CAPTURE, "DestinationS3Uri": "https://b/c"}}, "https://b/c"),
         ({"DataCaptureConfig": {**CAPTURE, "InitialSamplingPercentage": 101}}, "Percentage"),
-        ({"AsyncInferenceConfig": ASYNC}, "AsyncInferenceConfig"),
-        (
-            {
-                "ProductionVariants": [
-                    {"VariantName": "A", "ModelName": "m", "ServerlessConfig": SERVERLESS}
-                ]
-            },
-            "ServerlessConfig",
-        ),
     ],
 )
 def test_what_is_not_supported_is_refused_by_name(

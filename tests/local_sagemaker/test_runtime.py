@@ -79,8 +79,7 @@ def test_more_than_6_mb_is_refused_with_both_numbers(runtime: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "member",
-    ["TargetModel", "TargetContainerHostname", "EnableExplanations", "SessionId", "PrefixAwareId"],
+    "member", ["TargetContainerHostname", "EnableExplanations", "SessionId", "PrefixAwareId"]
 )
 def test_what_is_not_supported_is_refused_by_name(runtime: Any, member: str) -> None:
     assert member in error_of(ask, runtime, **{member: "x.tar.gz"})["Error"]["Message"]
