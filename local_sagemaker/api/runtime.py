@@ -21,7 +21,7 @@ STREAM_HEADERS = (
     TARGET_CONTAINER,
     serving.TARGET_VARIANT,
     serving.COMPONENT,
-    *requests.UNSUPPORTED_HEADERS,
+    *requests.UNSUPPORTED,
 )
 
 

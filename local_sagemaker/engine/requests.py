@@ -16,40 +16,42 @@ from local_sagemaker.engine.routing import (
     RoutingError,
 )
 
-UNSUPPORTED_HEADERS = {
-    "X-Amzn-SageMaker-Enable-Explanations": "EnableExplanations",
-    "X-Amzn-SageMaker-Session-Id": "SessionId",
-    "X-Amzn-SageMaker-Prefix-Aware-Id": "PrefixAwareId",
+# Headers, in small letters, and the members that they carry.
+UNSUPPORTED = {
+    "x-amzn-sagemaker-enable-explanations": "EnableExplanations",
+    "x-amzn-sagemaker-session-id": "SessionId",
+    "x-amzn-sagemaker-prefix-aware-id": "PrefixAwareId",
 }
-# header -> member, what it may be, the same in words
-VISIBLE = re.compile(r"[ -~]{0,1024}")
+LONG = re.compile(r"[ -~]{0,1024}"), "at most 1024 visible ASCII characters"
+SHORT = re.compile(r"[!-~][ -~]{0,63}"), "1 to 64 visible ASCII characters, the first no space"
 BOUNDS = {
-    CUSTOM_ATTRIBUTES: ("CustomAttributes", VISIBLE, "at most 1024 visible ASCII characters"),
-    "Content-Type": ("ContentType", VISIBLE, "at most 1024 visible ASCII characters"),
-    "Accept": ("Accept", VISIBLE, "at most 1024 visible ASCII characters"),
-    INFERENCE_ID: (
-        "InferenceId",
-        re.compile(r"[!-~][ -~]{0,63}"),
-        "1 to 64 visible ASCII characters, the first of them no space",
-    ),
+    CUSTOM_ATTRIBUTES.lower(): ("CustomAttributes", *LONG),
+    "content-type": ("ContentType", *LONG),
+    "accept": ("Accept", *LONG),
+    INFERENCE_ID.lower(): ("InferenceId", *SHORT),
 }
 
 
 def check(headers: Mapping[str, str], body: bytes) -> None:
     """Refuse what AWS refuses before it asks any model. Raises RoutingError."""
-    for header, member in UNSUPPORTED_HEADERS.items():
-        if headers.get(header):
+    for header, value in headers.items():  # once: a header's look-up goes through all of them
+        name = header.lower()
+        if name in UNSUPPORTED and value:
             raise _refused(
-                f"InvokeEndpoint: {member} is not supported by the local SageMaker; leave it out."
+                f"InvokeEndpoint: {UNSUPPORTED[name]} is not supported by the local SageMaker; "
+                "leave it out."
             )
-    for header, (member, allowed, words) in BOUNDS.items():
-        value = headers.get(header)
-        if value is not None and not allowed.fullmatch(value):
-            raise _refused(f"{member} is {value!r}, of {len(value)} characters; it may be {words}.")
+        if name in BOUNDS:
+            _check_bounds(value, *BOUNDS[name])
     if len(body) > MAX_PAYLOAD_BYTES:
         raise _refused(
             f"Body has {len(body)} bytes; an endpoint takes at most {MAX_PAYLOAD_BYTES} (6 MB)."
         )
+
+
+def _check_bounds(value: str, member: str, allowed: re.Pattern[str], words: str) -> None:
+    if not allowed.fullmatch(value):
+        raise _refused(f"{member} is {value!r}, of {len(value)} characters; it may be {words}.")
 
 
 def _refused(message: str) -> RoutingError:
