@@ -122,6 +122,16 @@ def test_a_boolean_without_words_gets_the_usual_ones(tmp_path: Path) -> None:
         ("name: tiny", "name: tiny\ndata: {header: 1}", ["data.header is 1", "true or false"]),
         ("name: tiny", "name: tiny\ndeploy: {approval: maybe}", ["deploy.approval", "'manual'"]),
         ("name: tiny", "name: tiny\ndeploy: {budget: 0}", ["deploy.budget is 0", "greater than 0"]),
+        (
+            "name: tiny",
+            "name: tiny\ndeploy: {rollout: {strategy: blue}}",
+            ["deploy.rollout.strategy", "'canary'"],
+        ),
+        (
+            "name: tiny",
+            "name: tiny\ndeploy: {rollout: {bake: 9999}}",
+            ["deploy.rollout.bake", "3600"],
+        ),
         ("name: tiny", "name: tiny\nname: twice", ["line 2", "'name'", "twice"]),
         ("  age: {", "  key: {", ["line 4", "'key'", "twice"]),
         ("models:", "models: {", ["not YAML", "line"]),
