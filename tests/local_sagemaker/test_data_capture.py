@@ -227,7 +227,7 @@ def test_records_wait_until_their_bucket_is_there(
     given = capturing(local, DestinationS3Uri=f"s3://{place}/captured")
     deploy(local, sagemaker, DataCaptureConfig=given)
     ask(runtime)
-    local.until_true(lambda: bool(capture.of(local.plane)._unwritten), timeout=5)
+    local.until_true(lambda: capture.of(local.plane)._failing, timeout=5)
     local.s3.create_bucket(Bucket=place)
     local.until_true(lambda: local.s3.list_objects_v2(Bucket=place).get("KeyCount") == 1, timeout=5)
     assert capture.of(local.plane).lost == 0

@@ -88,9 +88,10 @@ def test_another_version_of_ministack_serves_without_events_and_says_so(
     start: Callable[..., Local], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     child = Path(shutil.copy(ministack.CHILD, tmp_path / "ministack_child.py"))
-    door = ministack.CHILD.with_name("ministack_events.py").read_text()
-    altered = door.replace(f'VERSION = "{ministack_events.VERSION}"', 'VERSION = "1.0"')
-    (tmp_path / "ministack_events.py").write_text(altered)
+    for name in ("ministack_events.py", "ministack_alarms.py"):
+        door = ministack.CHILD.with_name(name).read_text()
+        altered = door.replace(f'VERSION = "{ministack_events.VERSION}"', 'VERSION = "1.0"')
+        (tmp_path / name).write_text(altered)
     monkeypatch.setattr(ministack, "CHILD", child)
     config = Config(home=tmp_path / "other", s3_endpoint=f"http://127.0.0.1:{free_port()}")
     other = ministack.MiniStack(config, urlsplit(config.s3_endpoint).port or 0, find_python({}))
@@ -103,6 +104,7 @@ def test_another_version_of_ministack_serves_without_events_and_says_so(
     other.stop()
     said = (tmp_path / "other/ministack/server.log").read_text()
     assert "events are not taken: MiniStack is 1.5.33; events are known to work with 1.0" in said
+    assert "Alarms do not heed dimensions: MiniStack is 1.5.33" in said
 
 
 def test_others_may_not_speak_in_the_name_of_sagemaker(s3_endpoint: str) -> None:
