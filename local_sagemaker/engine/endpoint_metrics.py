@@ -23,6 +23,11 @@ def witness(plane: Plane, seen: Invocation) -> None:
     measures.of(plane).add(endpoint, variant, seen.time, values)
     dimensions = variant_dimensions(endpoint, variant, seen.config_name)
     publishing.of(plane).add(NAMESPACE, dimensions, seen.time, values)
+    if seen.component is not None:  # its `instances` are copies
+        copies = {"InvocationsPerCopy": values["InvocationsPerInstance"]}
+        measures.of(plane).add(endpoint, seen.component, seen.time, copies)
+        own = ((("InferenceComponentName", seen.component),),)
+        publishing.of(plane).add(NAMESPACE, own, seen.time, copies)
 
 
 def of_invocation(seen: Invocation) -> dict[str, float]:

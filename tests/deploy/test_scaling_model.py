@@ -82,3 +82,9 @@ def test_the_wave_is_a_day_with_a_peak() -> None:
     assert len(wave) == 1440
     assert max(wave) <= 1000
     assert min(wave) == 50
+
+
+def test_a_scale_out_ends_the_cooldown_of_a_scale_in() -> None:
+    trace = [900.0] * 5 + [0.0] * 20 + [900.0] * 5 + [0.0] * 20
+    minutes = simulate(trace, Policy(1, 10, 100, 120, 1), Server(0.05, 1, 0))
+    assert [minutes[at].instances for at in (24, 29, 49)] == [1, 9, 1]

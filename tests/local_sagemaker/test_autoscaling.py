@@ -248,14 +248,23 @@ def test_copies_of_an_inference_component_scale(
         PolicyName="p",
         PolicyType="TargetTrackingScaling",
         TargetTrackingScalingPolicyConfiguration={
-            "TargetValue": 10,
+            "TargetValue": 3,
             "PredefinedMetricSpecification": {
                 "PredefinedMetricType": "SageMakerInferenceComponentInvocationsPerCopy"
             },
         },
     )
+    runtime, seen = local.client("sagemaker-runtime"), measures.of(local.plane)
+
+    def counted() -> int:
+        now = clock.now() - clock.now() % 60
+        buckets = seen.minutes("e", "c", "InvocationsPerCopy", now, now + 60)
+        return sum(each.count for each in buckets)
+
     for _ in range(3):
-        measures.of(local.plane).add("e", "c", clock.now(), {"InvocationsPerCopy": 20})
+        for _ in range(6):
+            hosting.ask_component(runtime)
+        local.until_true(lambda: counted() == 6)
         clock.advance(60)
         wait_until_looked(local, clock)
     local.until_true(lambda: hosting.current_copies(sagemaker) == 2 and settled(local, scaling))
