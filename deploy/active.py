@@ -18,7 +18,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from deploy.commands import DeployError
-from deploy.served import version_of
+from deploy.served import described, version_of
 from deploy.work import PROJECT, Work
 
 # What a version was before; all is what a rollback needs to know.
@@ -68,6 +68,13 @@ def record(work: Work, package: str) -> None:
     activate(work, fresh)
 
 
+def adopt(work: Work, there: dict[str, Any] | None) -> None:
+    """Record what the endpoint serves alone, whoever deployed it: a rollback has to know it."""
+    live = there["variants"] if there else []
+    if len(live) == 1 and live[0]["package"]:
+        record(work, live[0]["package"])
+
+
 def save(work: Work, version: str, known: Metadata) -> None:
     _put(work, _name(work, version), json.dumps(known, sort_keys=True))
 
@@ -91,9 +98,9 @@ def number(text: str) -> int:
 
 def made(work: Work, package: str, previous: str | None) -> Metadata:
     """What is to be known of a version of the registry that is served."""
-    described = work.sagemaker.describe_model_package(ModelPackageName=package)
-    containers = described.get("InferenceSpecification", {}).get("Containers", [{}])
-    kept = described.get("CustomerMetadataProperties", {})
+    found = described(work.sagemaker.describe_model_package, ModelPackageName=package) or {}
+    containers = found.get("InferenceSpecification", {}).get("Containers", [{}])
+    kept = found.get("CustomerMetadataProperties", {})
     return {
         "s3Path": containers[0].get("ModelDataUrl", ""),
         "deployedAt": now(),

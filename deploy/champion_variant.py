@@ -32,18 +32,18 @@ def named(there: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def champion(work: Work, there: dict[str, Any]) -> str:
-    """Its variant: the only one, that of the configuration's tag, or of the active version."""
+    """Its variant: the only one, that of the active version, or the configuration's tag."""
     live: dict[str, Any] = {each["VariantName"]: each for each in there["variants"]}
     if len(live) == 1:
         return next(iter(live))
-    pages = work.sagemaker.get_paginator("list_tags").paginate(ResourceArn=there["config_arn"])
-    tagged = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}.get(TAG)
-    if tagged in live:
-        return str(tagged)
     now = active.version(work)
     for name, each in live.items():
         if f"v{each['version']}" == now:
             return name
+    pages = work.sagemaker.get_paginator("list_tags").paginate(ResourceArn=there["config_arn"])
+    tagged = {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}.get(TAG)
+    if tagged in live:
+        return str(tagged)
     raise DeployError(
         f"Who was first of {', '.join(live)} is not recorded; say who stays: `promote NAME`."
     )

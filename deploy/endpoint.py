@@ -98,6 +98,7 @@ def deploy(arguments: argparse.Namespace) -> Answer:
     deployment = guardrails.deployment_config(rollout)
     _check_guarded(there, deployment)
     guardrails.check_alarms(work.cloudwatch, rollout.alarms)
+    active.adopt(work, there)
     config = config_of(work, there, arn, wanted)
     updating.to_config(
         work,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from deploy import champion_variant, making, packages, updating
+from deploy import active, champion_variant, making, packages, updating
 from deploy.commands import Answer, DeployError
 from deploy.work import Work, begin
 
@@ -77,6 +77,7 @@ def _off(work: Work, there: dict[str, Any], _: argparse.Namespace) -> tuple[str,
 def _promote(work: Work, there: dict[str, Any], _: argparse.Namespace) -> tuple[str, bool]:
     if not there["shadows"]:
         raise DeployError("There is no shadow to promote; first `shadow on`.")
+    active.adopt(work, there)
     chosen = there["shadows"][0]
     champion_variant.alone(work, there, chosen, there["variants"][0]["VariantName"])
     return f"version {chosen['version']}, the shadow, serves alone", True

@@ -40,6 +40,7 @@ def split(arguments: argparse.Namespace) -> Answer:
         raise DeployError(f"--version names {unknown[0]}; it has no weight.", 2)
     work = begin(arguments, needs=("role",))
     there = champion_variant.in_service(work)
+    active.adopt(work, there)
     models = _models(work, there, list(wanted), told)
     now = {each["VariantName"]: each["ModelName"] for each in there["variants"]}
     if models == now and not there["shadows"]:

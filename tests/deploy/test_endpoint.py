@@ -129,19 +129,19 @@ def updated(aws: Stubber, **deployment: Any) -> None:
     status(aws, "InService", config=CONFIG)
 
 
-def recorded(aws: Stubber) -> None:
+def recorded(aws: Stubber, version: int = 2) -> None:
     """What the records of a version are made from."""
     container = {"Image": "image", "ModelDataUrl": "s3://b/model.tar.gz"}
     package = {
         "ModelPackageName": NAME,
-        "ModelPackageArn": ARN.format(2),
+        "ModelPackageArn": ARN.format(version),
         "CreationTime": NOW,
         "ModelPackageStatus": "Completed",
         "ModelPackageStatusDetails": {"ValidationStatuses": []},
         "InferenceSpecification": {"Containers": [container]},
         "CustomerMetadataProperties": {"churn.auc": "0.84", "churn.gate": "auc min 0.8"},
     }
-    aws.add_response("describe_model_package", package, {"ModelPackageName": ARN.format(2)})
+    aws.add_response("describe_model_package", package, {"ModelPackageName": ARN.format(version)})
 
 
 def test_a_first_deploy_creates_model_config_and_endpoint(
@@ -169,6 +169,7 @@ def test_another_version_updates_the_endpoint(
 ) -> None:
     approved(aws)
     there(aws, version=1)
+    recorded(aws, 1)
     created(aws)
     updated(aws)
     recorded(aws)
@@ -190,6 +191,7 @@ def test_what_is_served_already_is_left_alone(
 def test_another_instance_count_is_a_change(aws: Stubber) -> None:
     approved(aws)
     there(aws, version=2)
+    recorded(aws)
     created(aws)
     aws.add_response(
         "update_endpoint",
@@ -198,7 +200,6 @@ def test_another_instance_count_is_a_change(aws: Stubber) -> None:
     )
     status(aws, "InService")
     status(aws, "InService", config=CONFIG_OF_TWO)
-    recorded(aws)
     assert endpoint.main(["deploy", *HERE, "--instance-count", "2"]) == 0
 
 
@@ -215,6 +216,7 @@ def test_an_interrupted_deploy_is_taken_up_again(aws: Stubber) -> None:
 def test_a_dry_run_says_what_it_would_do(aws: Stubber, capsys: pytest.CaptureFixture[str]) -> None:
     approved(aws)
     there(aws, version=1)
+    recorded(aws, 1)
     recorded(aws)
     assert endpoint.main(["deploy", *HERE, "--dry-run"]) == 0
     said = capsys.readouterr().out
@@ -328,6 +330,7 @@ def test_a_guarded_update_says_how_the_traffic_moves_and_what_takes_it_back(
     approved(aws)
     there(aws, version=1)
     alarm(neighbours, "OK")
+    recorded(aws, 1)
     created(aws)
     routing = {
         "Type": "CANARY",
@@ -352,6 +355,7 @@ def test_an_update_that_was_taken_back_is_a_failure_that_names_the_alarm(
     approved(aws)
     there(aws, version=1)
     alarm(neighbours, "OK")
+    recorded(aws, 1)
     created(aws)
     aws.add_response("update_endpoint", {"EndpointArn": ENDPOINT_ARN})
     phase = {"VariantStatus": [{"Status": "Baking"}], "VariantName": "AllTraffic"}
@@ -366,7 +370,7 @@ def test_an_update_that_was_taken_back_is_a_failure_that_names_the_alarm(
     assert said.count("Updating; AllTraffic: Baking, 0/? instances") == 1
     assert f"was rolled back: it serves a-config again, not {CONFIG}. Reason: One or more" in said
     assert "alarm errors is in ALARM (7 % of requests failed)" in said
-    assert parameters.values == {}
+    assert parameters.values[f"/ml-pipeline/models/{NAME}/active-version"] == "v1"
 
 
 @pytest.mark.parametrize(
@@ -514,6 +518,7 @@ def test_an_endpoint_that_failed_is_to_be_deleted_first(
 ) -> None:
     approved(aws)
     there(aws, version=1, state="Failed")
+    recorded(aws, 1)
     created(aws)
     assert endpoint.main(["deploy", *HERE]) == 1
     assert "takes no update; `python -m deploy.endpoint delete`" in capsys.readouterr().err

@@ -248,6 +248,23 @@ def test_abort_brings_the_champion_back_alone(two: Shop) -> None:
     assert "already" in two.text(variants.main, "abort")
 
 
+def test_abort_stays_with_the_version_that_was_rolled_back_to(two: Shop) -> None:
+    two.run(endpoint.main, "deploy", "--version", "1")
+    two.run(variants.main, "split", "A=80", "B=20")
+    two.run(rollback.main, "to", "v2")
+    assert two.run(variants.main, "abort")["variant"] == "B"
+
+
+def test_what_somebody_else_deployed_can_be_rolled_back_to(two: Shop) -> None:
+    two.run(endpoint.main, "deploy", "--version", "1")
+    ssm, folder = two.client("ssm"), f"/ml-pipeline/models/{two.name}"
+    for name in ("active-version", "versions/v1/metadata"):
+        ssm.delete_parameter(Name=f"{folder}/{name}")
+    two.run(endpoint.main, "deploy", "--version", "2")
+    assert two.run(rollback.main, "to")["to"] == "v1"
+    assert traffic(two, 5) == {"one": 5}
+
+
 def test_other_weights_start_no_instance(two: Shop) -> None:
     two.run(endpoint.main, "deploy", "--version", "1")
     two.run(variants.main, "split", "v1=80", "v2=20")

@@ -88,6 +88,7 @@ def test_a_promoted_shadow_serves_under_the_name_of_production(
     aws: Stubber, parameters: Parameters, capsys: pytest.CaptureFixture[str]
 ) -> None:
     live(aws, SHADOW)
+    recorded_one(aws)
     new_config(aws, ProductionVariants=[{**PRODUCTION, "ModelName": "model-2"}])
     aws.add_response("update_endpoint", {"EndpointArn": ENDPOINT_ARN})
     for _ in range(2):
