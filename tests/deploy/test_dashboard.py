@@ -136,6 +136,8 @@ def test_everything_is_made_once_and_shown(
     assert first.pop("e-mail ada@example.com") == "asked to confirm"
     assert set(first.values()) == {"created"}
     assert set(changes(capsys, "apply", "--email", "ada@example.com").values()) == {"unchanged"}
+    assert run("apply", "--email", "ada@example.com", "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["requests"] == []
     assert run("show", "--json") == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["dashboard"]
