@@ -55,10 +55,15 @@ def captured(two: Shop, *words: str) -> list[dict[str, Any]]:
 
 
 def test_capture_is_switched_on_shown_replayed_and_switched_off(two: Shop, tmp_path: Path) -> None:
+    two.client("sagemaker").update_endpoint_weights_and_capacities(
+        EndpointName=two.name,
+        DesiredWeightsAndCapacities=[{"VariantName": "A", "DesiredWeight": 60}],
+    )
+    two.local.until("endpoint", two.name, "InService")
     said = two.run(capture.main, "on")
     assert said["changed"]
     assert not two.run(capture.main, "on")["changed"]
-    assert two.weights() == {"A": 80, "B": 20}
+    assert two.weights() == {"A": 60, "B": 20}
     assert two.described()["DataCaptureConfig"]["CaptureStatus"] == "Started"
 
     for number in range(3):
