@@ -11,6 +11,7 @@ import json
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
@@ -21,7 +22,7 @@ import pytest
 import deploy
 from deploy import check
 from deploy.rules import Request
-from tests.deploy.answers import readable_aws
+from tests.deploy.answers import ARN, INSTANCES, LIVE, NOW, ROLE, readable_aws
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,63 @@ class Row:
     files: dict[str, str] = field(default_factory=dict)
 
 
+TWO = {
+    "describe_endpoint_config": {
+        "ProductionVariants": [
+            {"VariantName": name, "ModelName": f"engagement-{name}", **INSTANCES} for name in "AB"
+        ]
+    },
+    "describe_endpoint": {
+        "ProductionVariants": [{"VariantName": name, "DesiredWeight": 1.0, **LIVE} for name in "AB"]
+    },
+}
+CAPTURED = {
+    "EnableCapture": True,
+    "InitialSamplingPercentage": 100,
+    "DestinationS3Uri": "s3://bucket/captured",
+    "CaptureOptions": [{"CaptureMode": "Output"}],
+}
+SCALED = {
+    "ServiceNamespace": "sagemaker",
+    "ResourceId": "endpoint/engagement/variant/AllTraffic",
+    "ScalableDimension": "sagemaker:variant:DesiredInstanceCount",
+    "MinCapacity": 1,
+    "MaxCapacity": 2,
+    "RoleARN": ROLE,
+    "CreationTime": NOW,
+}
+UNUSED = {
+    "ModelName": "engagement-v1-abcdef",
+    "ModelArn": ARN.format("model"),
+    "CreationTime": NOW,
+}
+# Requests, errors and latency of A, then of B, which has no errors where A has many.
+MINUTES = [NOW + timedelta(minutes=each) for each in range(5)]
+SERIES = {"q0": 4000.0, "q1": 2000.0, "q2": 9000.0, "q3": 4000.0, "q4": 0.0, "q5": 9000.0}
+SEEN = [{"Id": name, "Timestamps": MINUTES, "Values": [v] * 5} for name, v in SERIES.items()]
+
 COMMANDS: dict[str, Row] = {
+    "autoscaling remove": Row(
+        facts={
+            "describe_scalable_targets": {"ScalableTargets": [SCALED]},
+            "describe_scaling_policies": {"ScalingPolicies": []},
+            "describe_scheduled_actions": {"ScheduledActions": []},
+        }
+    ),
+    "capture off": Row(facts={"describe_endpoint_config": {"DataCaptureConfig": CAPTURED}}),
+    "endpoint garbage": Row(
+        "--delete",
+        {"list_endpoints": {"Endpoints": []}, "list_models": {"Models": [UNUSED]}},
+    ),
+    "experiment": Row(
+        "--act --champion A --challenger B --since 2025-12-31T00:00:00",
+        {**TWO, "get_metric_data": {"MetricDataResults": SEEN}},
+    ),
+    "rollback to": Row("v2"),
+    "variants promote": Row("AllTraffic"),
+    "variants split": Row("A=80 B=20"),
+    "variants shadow": Row("on"),
+    "variants shift": Row("--to B", TWO),
     "endpoint deploy": Row(),
     "endpoint delete": Row(),
     "registry approve": Row(facts={"ModelApprovalStatus": "PendingManualApproval"}),
