@@ -106,9 +106,11 @@ def stop_endpoint(plane: Plane, name: str) -> None:
 
 def described(plane: Plane, row: Row) -> Row:
     """The row with the instance counts of this moment, and what is captured."""
-    row = {**_counted(row, FLEETS.find(plane, row["EndpointName"])), **capture.summary(row[PLAN])}
-    if ASYNC in row[PLAN][0]:
-        row[ASYNC] = row[PLAN][0][ASYNC]
+    row = _counted(row, FLEETS.find(plane, row["EndpointName"]))
+    planned = row.get(PLAN)
+    if planned:
+        queued = {ASYNC: planned[0][ASYNC]} if ASYNC in planned[0] else {}
+        row = {**row, **capture.summary(planned), **queued}
     shift, pending = SHIFTS.find(plane, row["EndpointName"]), row.get("PendingDeploymentSummary")
     if not pending:
         return row
