@@ -158,7 +158,9 @@ def test_gzip_objects_are_unpacked_on_their_way(local: Any, sagemaker: Any, line
     assert out(local, "a.csv.gz") == "2\n3\n"
 
 
-@pytest.mark.parametrize("body", [b"1,2\n", gzip.compress(b"1,2\n" * 1000)[:-9]])
+@pytest.mark.parametrize(
+    "body", [b"1,2\n", gzip.compress(b"1,2\n" * 1000)[:-9]], ids=["text", "cut short"]
+)
 def test_an_object_that_is_not_gzip_fails_by_name(
     local: Any, sagemaker: Any, lines: str, body: bytes
 ) -> None:
