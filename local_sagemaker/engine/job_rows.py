@@ -25,12 +25,13 @@ def existing(plane: Plane, kind: str, name: str) -> Row:
 
 def stop(plane: Plane, kind: str, name: str) -> Row:
     """Ask a job in progress to stop; the answer of the operation."""
-    status = _status(kind, existing(plane, kind, name))
+    row = existing(plane, kind, name)
+    status = _status(kind, row)
     if status != "InProgress":
         raise validation(
             f"The request was rejected because the {_words(kind)} is in status {status}."
         )
-    jobs.stop(plane, kind, name)
+    jobs.stop(plane, kind, row[KINDS[kind].name])  # the name that was asked for may differ in case
     return {}
 
 

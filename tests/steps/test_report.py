@@ -116,4 +116,4 @@ def test_constant_values_still_make_a_chart() -> None:
 
 def test_evaluation_has_no_time_in_it(shop: Any) -> None:
     for path in (shop.folder / "evaluate/processing/output").rglob("*.*"):
-        assert not re.search(r"20\d\d-\d\d-\d\dT", path.read_text("utf-8"))
+        assert not re.search(rb"20\d\d-\d\d-\d\dT", path.read_bytes())
