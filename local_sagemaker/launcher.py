@@ -127,7 +127,7 @@ class Launcher:
                     continue
                 if self.nursery is not None and key.fileobj is self.nursery.link:
                     try:
-                        self.nursery.hear()
+                        self.nursery.hear_if_said()
                     except OSError:  # without it nothing can be started: make room for another
                         return self._leave()
                     continue

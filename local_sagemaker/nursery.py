@@ -85,6 +85,11 @@ class Nursery:
         else:
             self._refusal = rest
 
+    def hear_if_said(self) -> None:
+        """As `hear`, when told of a message that may have been taken in since."""
+        if select.select([self.link], [], [], 0)[0]:
+            self.hear()
+
     def gone(self) -> list[Gone]:
         """The guards that were heard to have ended since the last call."""
         told, self._gone = self._gone, []
