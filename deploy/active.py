@@ -37,8 +37,23 @@ def version(work: Work) -> str | None:
 
 def metadata(work: Work, version: str) -> Metadata:
     """What is known of a version; {} of one that was never served."""
-    text = _value(work, _name(work, version))
-    return dict(json.loads(text)) if text else {}
+    name = _name(work, version)
+    text = _value(work, name)
+    return _read(name, text) if text else {}
+
+
+def _read(name: str, text: str) -> Metadata:
+    """Whoever may write a parameter may write anything into it."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise DeployError(
+            f"Parameter {name} holds {text[:60]!r}, which is no JSON object; mend or delete it in "
+            "Parameter Store. The endpoint does not depend on it."
+        )
+    return found
 
 
 def versions(work: Work) -> dict[str, Metadata]:
@@ -47,7 +62,7 @@ def versions(work: Work) -> dict[str, Metadata]:
         Path=f"{folder(work)}/versions", Recursive=True
     )
     found = {
-        each["Name"].split("/")[-2]: json.loads(each["Value"])
+        each["Name"].split("/")[-2]: _read(each["Name"], each["Value"])
         for page in pages
         for each in page["Parameters"]
         if each["Name"].endswith("/metadata")
