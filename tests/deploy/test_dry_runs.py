@@ -88,6 +88,10 @@ COMMANDS: dict[str, Row] = {
         "--act --champion A --challenger B --since 2025-12-31T00:00:00",
         {**TWO, "get_metric_data": {"MetricDataResults": SEEN}},
     ),
+    "ground_truth put": Row(
+        "--labels labels.csv --to s3://bucket/truth",
+        files={"labels.csv": "inference_id,engagement_score\na,0.5\n"},
+    ),
     "rollback to": Row("v2"),
     "variants promote": Row("AllTraffic"),
     "variants split": Row("A=80 B=20"),
