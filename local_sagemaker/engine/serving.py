@@ -146,9 +146,12 @@ def stream(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> 
         config = plane.config
         target = Target(way.log_group, way.variant.name, config.account, config.region)
         with suppress(RetiredError), ExitStack() as over:
+            place = (way.variant, way.crew, way.component)
+            watch = over.enter_context(Watch(plane, name, place, headers, body))
             hops = over.enter_context(way.crew.taken(asked, way.variant.strategy))
+            watch.asking()
             response = response_streams.opened(hops, target, headers, body, over)
-            return response_streams.answer(response, target, over.pop_all())
+            return response_streams.answer(response, target, watch, over.pop_all())
 
 
 def ask(plane: Plane, name: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Reply:
