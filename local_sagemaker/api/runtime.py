@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from local_sagemaker.engine import async_inference, requests, serving
 from local_sagemaker.engine.endpoint_kinds import TARGET_CONTAINER
 from local_sagemaker.engine.response_streams import Streamed
-from local_sagemaker.engine.routing import CUSTOM_ATTRIBUTES, Reply, RoutingError
+from local_sagemaker.engine.routing import (
+    CUSTOM_ATTRIBUTES,
+    INFERENCE_ID,
+    TARGET_MODEL,
+    Reply,
+    RoutingError,
+)
 from local_sagemaker.plane import Plane
 
 # A stream's Accept has a header of its own; a plain Accept is the HTTP client's.
@@ -18,7 +24,9 @@ STREAM_ACCEPT = "X-Amzn-SageMaker-Accept"
 STREAM_HEADERS = (
     "Content-Type",
     CUSTOM_ATTRIBUTES,
+    INFERENCE_ID,
     TARGET_CONTAINER,
+    TARGET_MODEL,  # the API's model does not name it: boto3 sends it as a header of its own
     serving.TARGET_VARIANT,
     serving.COMPONENT,
     *requests.UNSUPPORTED,

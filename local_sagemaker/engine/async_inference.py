@@ -15,14 +15,14 @@ import logging
 import threading
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 from local_sagemaker import wire
-from local_sagemaker.engine import async_notices, async_queue, measures, services, serving
+from local_sagemaker.engine import async_notices, endpoint_metrics, services, serving
 from local_sagemaker.engine.async_notices import Ending
 from local_sagemaker.engine.async_queue import BACKLOGS, KIND, Backlog, Room, Waiting
 from local_sagemaker.engine.crew import RetiredError
-from local_sagemaker.engine.routing import CUSTOM_ATTRIBUTES, Reply, RoutingError
+from local_sagemaker.engine.routing import CUSTOM_ATTRIBUTES, INFERENCE_ID, Reply, RoutingError
 from local_sagemaker.engine.variants import ASYNC, Row
 from local_sagemaker.errors import ApiError
 from local_sagemaker.plane import Plane
@@ -51,6 +51,10 @@ FORWARDED = {
 LARGEST_INLINE_BYTES = 128_000
 LARGEST_INPUT_BYTES = 1 << 30
 CONCURRENT = 4  # where the config leaves it to SageMaker
+PROCESSED = "InvocationsProcesssed"  # AWS's spelling
+DOWNLOAD, UPLOAD, EXPIRED = "RequestDownloadFailures", "ResponseUploadFailures", "ExpiredRequests"
+FAILURES = (DOWNLOAD, UPLOAD, EXPIRED)
+MILLISECONDS = 1e3
 READY = ("InService", "Updating", "SystemUpdating")
 _LOCK = threading.Lock()
 
@@ -185,26 +189,36 @@ def _work(plane: Plane, name: str) -> bool:
     if plane.processes.closed and ending.status == "Failed":
         return True  # the model was stopped with the server: recover() goes on with it
     ending = _kept(plane, row, ending)
-    _notify(plane, row, ending)
-    now = plane.clock.now()
-    counted = "InvocationsProcessed" if ending.status == "Completed" else "InvocationFailures"
-    values = {counted: 1.0, "TimeInBacklog": began - row["CreationTime"]}
-    values["TotalProcessingTime"] = now - row["CreationTime"]
-    measures.of(plane).add(row["EndpointName"], _variant(plane, row), now, values)
+    told = _notify(plane, row, ending)
+    _measure(plane, row, ending, began, told)
     plane.store.delete(KIND, name)
     return True
+
+
+def _measure(plane: Plane, row: Row, ending: Ending, began: float, told: bool) -> None:
+    now, came = plane.clock.now(), row["CreationTime"]
+    values = {metric: float(metric in ending.failures) for metric in FAILURES}
+    completed = ending.status == "Completed"
+    values |= {PROCESSED: float(completed), "InvocationFailures": float(not completed)}
+    values |= {"NotificationFailures": float(not told)}
+    values |= {"TimeInBacklog": (began - came) * MILLISECONDS}
+    values |= {"TotalProcessingTime": (now - came) * MILLISECONDS}
+    endpoint_metrics.of_queue(plane, row["EndpointName"], _variant(plane, row), now, values)
 
 
 def _answer(plane: Plane, row: Row) -> Ending:
     """What the model says, or why it does not."""
     if plane.clock.now() > row["Deadline"]:
-        return _failed(row, "Request expired: it was in the queue for longer than its TTL.")
+        said = "Request expired: it was in the queue for longer than its TTL."
+        return replace(_failed(row, said), failures=(EXPIRED,))
     try:
         body = _input(plane, row)
         headers = {header: row[m] for m, header in FORWARDED.items() if m in row}
+        headers[INFERENCE_ID] = row["InferenceId"]
         reply = serving.ask(plane, row["EndpointName"], headers, body, row["TimeoutSeconds"])
     except StorageError as problem:
-        return _failed(row, f"Could not download input location: {problem}")
+        ending = _failed(row, f"Could not download input location: {problem}")
+        return replace(ending, failures=(DOWNLOAD,))
     except RetiredError as problem:
         raise _AgainError from problem
     except RoutingError as problem:
@@ -243,16 +257,17 @@ def _kept(plane: Plane, row: Row, ending: Ending) -> Ending:
     except StorageError as problem:
         if ending.status == "Failed":
             log.warning("a failure could not be written uri=%s: %s", ending.location, problem)
-            return ending
+            return replace(ending, failures=(*ending.failures, UPLOAD))
         failed = _failed(row, f"Could not upload the response: {problem}")
-        return _kept(plane, row, failed)
+        return _kept(plane, row, replace(failed, failures=(UPLOAD,)))
     return ending
 
 
-def _notify(plane: Plane, row: Row, ending: Ending) -> None:
+def _notify(plane: Plane, row: Row, ending: Ending) -> bool:
+    """False when somebody was to be told and is not."""
     arn = async_notices.topic(row, ending)
     if arn is None:
-        return
+        return True
     try:
         with services.refusals(f"sns:Publish to {arn}"):
             services.client(plane, "sns").publish(
@@ -260,12 +275,13 @@ def _notify(plane: Plane, row: Row, ending: Ending) -> None:
             )
     except ApiError as error:
         log.warning("nobody was told of an invocation id=%s: %s", row["InferenceId"], error)
+        return False
+    return True
 
 
-def _variant(plane: Plane, row: Row) -> str:
+def _variant(plane: Plane, row: Row) -> str | None:
     fleet = serving.FLEETS.find(plane, row["EndpointName"])
-    name: Any = fleet.plan()[0]["VariantName"] if fleet is not None else async_queue.NO_VARIANT
-    return str(name)
+    return None if fleet is None else str(fleet.plan()[0]["VariantName"])
 
 
 def _refusal(said: str) -> RoutingError:

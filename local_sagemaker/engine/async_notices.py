@@ -30,6 +30,7 @@ class Ending:
     body: bytes
     location: str | None  # where the body lies
     reason: str = ""
+    failures: tuple[str, ...] = ()  # the metrics that count why it failed
 
 
 def topic(row: Row, ending: Ending) -> str | None:

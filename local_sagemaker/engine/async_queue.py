@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from local_sagemaker.engine import measures
+from local_sagemaker.engine import endpoint_metrics
 from local_sagemaker.engine.live import Live
 from local_sagemaker.plane import Plane
 
@@ -23,8 +23,6 @@ KIND = "async-invocation"
 LOOK_SECONDS = 0.1
 MINUTE = 60.0
 JOIN_SECONDS = 10.0
-# AWS publishes what it says of a queue by the endpoint alone, without a variant.
-NO_VARIANT = ""
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ class Backlog:
         }
         if room.instances:
             values["ApproximateBacklogSizePerInstance"] = size / room.instances
-        measures.of(self._plane).add(self._endpoint, NO_VARIANT, now, values)
+        endpoint_metrics.of_queue(self._plane, self._endpoint, None, now, values)
 
 
 BACKLOGS: Live[Backlog] = Live()

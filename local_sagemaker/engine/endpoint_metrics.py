@@ -14,6 +14,8 @@ from local_sagemaker.plane import Plane
 
 NAMESPACE = "AWS/SageMaker"
 MICROSECONDS = 1e6
+# AWS publishes what it says of a queue by the endpoint alone, without a variant.
+NO_VARIANT = ""
 
 
 def witness(plane: Plane, seen: Invocation) -> None:
@@ -28,6 +30,16 @@ def witness(plane: Plane, seen: Invocation) -> None:
         measures.of(plane).add(endpoint, seen.component, seen.time, copies)
         own = ((("InferenceComponentName", seen.component),),)
         publishing.of(plane).add(NAMESPACE, own, seen.time, copies)
+
+
+def of_queue(
+    plane: Plane, endpoint: str, variant: str | None, now: float, values: dict[str, float]
+) -> None:
+    """What an asynchronous endpoint's queue measured: of a variant, or of the whole endpoint."""
+    measures.of(plane).add(endpoint, variant or NO_VARIANT, now, values)
+    named = (("VariantName", variant),) if variant else ()
+    dimensions = (("EndpointName", endpoint), *named)
+    publishing.of(plane).add(NAMESPACE, (dimensions,), now, values)
 
 
 def of_invocation(seen: Invocation) -> dict[str, float]:

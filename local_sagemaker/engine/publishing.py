@@ -32,6 +32,9 @@ READ_TIMEOUT_SECONDS = 10.0
 UNITS = {
     "ModelLatency": "Microseconds",
     "OverheadLatency": "Microseconds",
+    "TimeInBacklog": "Milliseconds",
+    "TotalProcessingTime": "Milliseconds",
+    "ApproximateAgeOfOldestRequest": "Seconds",
     "CPUUtilization": "Percent",
     "MemoryUtilization": "Percent",
     "DiskUtilization": "Percent",

@@ -9,6 +9,7 @@ environment of its own is bounded here by counting.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from local_sagemaker.engine.variants import SERVERLESS, Row
 from local_sagemaker.engine.warming import Warming
 from local_sagemaker.plane import Plane
 
+log = logging.getLogger(__name__)
 MAX_PAYLOAD_BYTES = 4 * 1024 * 1024
 MICROSECONDS = 1e6
 
@@ -127,6 +129,10 @@ class Serverless:
                 took = {"ModelSetupTime": (now - began) * MICROSECONDS}
                 measures.of(self._plane).add(self.post.owner, self.post.stem, now, took)
 
+            log.info(
+                "%s starts; its memory is not limited MemorySizeInMB=%d",
+                self.post.described, self.plan[SERVERLESS]["MemorySizeInMB"],
+            )  # fmt: skip
             plan = {**self.plan, "Count": 1}
             self._warm = Warming(Crew(self._plane, self.post, plan), done)
             self._last = began

@@ -146,9 +146,12 @@ def stream(plane: Plane, name: str, headers: Mapping[str, str], body: bytes) -> 
         config = plane.config
         target = Target(way.log_group, way.variant.name, config.account, config.region)
         with suppress(RetiredError), ExitStack() as over:
+            place = (way.variant, way.crew, way.component)
+            watch = over.enter_context(Watch(plane, name, place, headers, body))
             hops = over.enter_context(way.crew.taken(asked, way.variant.strategy))
+            watch.asking()
             response = response_streams.opened(hops, target, headers, body, over)
-            return response_streams.answer(response, target, over.pop_all())
+            return response_streams.answer(response, target, watch, over.pop_all())
 
 
 def ask(plane: Plane, name: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Reply:
@@ -158,12 +161,18 @@ def ask(plane: Plane, name: str, headers: Mapping[str, str], body: bytes, second
     fleet, config = _fleet(plane, name), plane.config
     variant = (SHIFTS.find(plane, name) or fleet).choose(None)
     target = Target(f"{LOG_GROUP}/{name}", variant.name, config.account, config.region)
-    with variant.crew.taken(None, variant.strategy) as hops:
+    # Taken first: what waits for an instance is asked again, and is no invocation yet.
+    with (
+        variant.crew.taken(None, variant.strategy) as hops,
+        Watch(plane, name, (variant, variant.crew, None), headers, body) as watch,
+    ):
         patient = [Hop(each.hostname, each.connections.patient(seconds)) for each in hops]
         try:
-            return forward(patient, target, headers, body)
+            watch.asking()
+            return watch.answered(forward(patient, target, headers, body))
         except RoutingError as problem:
-            if FLEETS.find(plane, name) is not fleet:  # its instances were stopped under it
+            # Its instances were stopped under it, with their fleet or with the server.
+            if plane.processes.closed or FLEETS.find(plane, name) is not fleet:
                 raise RetiredError(name) from problem
             raise
         finally:

@@ -50,6 +50,7 @@ class Watch:
         "_began",
         "_body",
         "_endpoint",
+        "_failure",
         "_headers",
         "_plane",
         "_reply",
@@ -72,6 +73,7 @@ class Watch:
         self._body = body
         self._asked: float | None = None
         self._reply: Reply | None = None
+        self._failure: RoutingError | None = None
         self._began = self._time = 0.0
 
     def __enter__(self) -> Watch:
@@ -88,11 +90,16 @@ class Watch:
         self._reply = reply
         return reply
 
+    def broken(self, failure: RoutingError) -> None:
+        """The answer had begun, and this ended it: too late for the caller's status."""
+        self._failure = failure
+
     def __exit__(
         self, kind: object, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None:
-            self._tell(None)
+        # GeneratorExit: the caller left within a stream, which the model had begun to answer.
+        if error is None or isinstance(error, GeneratorExit):
+            self._tell(self._failure)
         elif isinstance(error, RoutingError) and (self._asked or error.status != 400):
             self._tell(error)
 

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from local_sagemaker import boot
 from local_sagemaker.clock import FakeClock
-from local_sagemaker.engine import measures
+from local_sagemaker.engine import capture, measures, publishing
 from tests.local_sagemaker.conftest import new_client
 from tests.local_sagemaker.hosting import ADDER, ask, create_model, deploy, put_model, variant
 
@@ -98,7 +98,45 @@ def test_an_invocation_is_acknowledged_and_its_answer_is_in_s3(local: Any, sagem
     assert local.s3.head_object(Bucket=local.bucket, Key=key)["ContentType"] == "a/b"
     local.until_true(lambda: local.plane.store.rows("async-invocation") == [])
     assert local.keys("bad/") == []
-    local.until_true(lambda: latest(local, "InvocationsProcessed", "AllTraffic") == 1)
+    local.until_true(lambda: latest(local, "InvocationsProcesssed", "AllTraffic") == 1)
+
+
+def test_an_invocation_is_counted_and_captured_as_any_other(
+    local: Any, sagemaker: Any, s3_endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "INTERVAL_SECONDS", 0.05)
+    create_model(local, sagemaker)
+    name = f"e-{local.bucket}"
+    capturing = {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": f"s3://{local.bucket}/captured",
+        "CaptureOptions": [{"CaptureMode": "InputAndOutput"}],
+        "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv"]},
+    }
+    output = {"OutputConfig": {"S3OutputPath": f"s3://{local.bucket}/out"}}
+    deploy(
+        local, sagemaker, variant("one"), name=name,
+        AsyncInferenceConfig=output, DataCaptureConfig=capturing,
+    )  # fmt: skip
+    local.client("sagemaker-runtime").invoke_endpoint_async(
+        EndpointName=name, ContentType="text/csv", Accept="text/csv", Body="1,2", InferenceId="me"
+    )
+    local.until_true(lambda: local.keys("captured/"))
+    found = json.loads(local.read(local.keys("captured/")[0]))
+    assert found["captureData"]["endpointInput"]["data"] == "1,2"
+    assert found["captureData"]["endpointOutput"]["data"] == "one 3.0"
+    assert found["eventMetadata"]["inferenceId"] == "me"
+    local.until_true(lambda: local.plane.store.rows("async-invocation") == [])
+    publishing.of(local.plane).close()
+    cloudwatch = new_client("cloudwatch", s3_endpoint)
+    dimensions = [{"Name": "EndpointName", "Value": name}]
+    metrics = cloudwatch.list_metrics(Namespace="AWS/SageMaker", Dimensions=dimensions)["Metrics"]
+    cloudwatch.close()
+    shown = {(each["MetricName"], len(each["Dimensions"])) for each in metrics}
+    queue = {"ApproximateBacklogSize", "ApproximateAgeOfOldestRequest", "HasBacklogWithoutCapacity"}
+    assert {(each, 1) for each in queue} <= shown
+    of_variant = {"Invocations", "ModelLatency", "InvocationsProcesssed", "TimeInBacklog"}
+    assert {(each, 2) for each in of_variant} <= shown
 
 
 def test_a_body_comes_with_the_request_and_the_answer_where_it_says(
@@ -124,6 +162,9 @@ def test_an_input_that_is_not_there_is_a_failure(local: Any, sagemaker: Any) -> 
         EndpointName="e", InputLocation=f"s3://{local.bucket}/none"
     )
     assert "Could not download input location" in arrived(local, answer["FailureLocation"])
+    local.until_true(lambda: latest(local, "RequestDownloadFailures", "AllTraffic") == 1)
+    assert latest(local, "InvocationFailures", "AllTraffic") == 1
+    assert latest(local, "Invocations", "AllTraffic") == -1  # the model was not asked
 
 
 def test_an_answer_that_cannot_be_written_is_a_failure(local: Any, sagemaker: Any) -> None:
@@ -141,6 +182,7 @@ def test_an_answer_that_cannot_be_written_is_a_failure(local: Any, sagemaker: An
     local.until("endpoint", "e", "InService")
     said = arrived(local, send(local)["FailureLocation"])
     assert "Could not upload the response" in said
+    local.until_true(lambda: latest(local, "ResponseUploadFailures", "AllTraffic") == 1)
 
 
 def test_a_model_that_takes_longer_than_the_invocation_may_is_a_failure(

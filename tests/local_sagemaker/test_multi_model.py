@@ -88,6 +88,21 @@ def test_each_request_is_answered_by_the_model_that_it_names(local: Any, runtime
     assert values(local, "ModelLoadingTime") > 0
 
 
+def test_a_stream_loads_the_model_that_its_header_names(local: Any, runtime: Any) -> None:
+    # The API's model has no TargetModel for streams: the header is the client's own.
+    def name_it(params: Any, **_: Any) -> None:
+        params["headers"]["X-Amzn-SageMaker-Target-Model"] = "b.tar.gz"
+
+    asked = "before-call.sagemaker-runtime.InvokeEndpointWithResponseStream"
+    runtime.meta.events.register(asked, name_it)
+    answer = runtime.invoke_endpoint_with_response_stream(
+        EndpointName="e", ContentType="text/csv", Accept="text/csv", Body="1,2"
+    )
+    assert [each["PayloadPart"]["Bytes"] for each in answer["Body"]] == [b"b 3.0"]
+    assert values(local, "ModelLoadingTime") > 0
+    assert values(local, "Invocations") == 1
+
+
 def test_a_model_that_came_after_the_endpoint_is_served_as_well(local: Any, runtime: Any) -> None:
     put(local, "deep/new")
     assert invoke(runtime, "/deep/new") == "deep/new 3.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
+from local_sagemaker.engine import capture, measures, response_streams
 from tests.local_sagemaker.hosting import ROLE, ask, create_model, deploy, variant
 
 # A model server that streams "one ", and "two " once the file that the request names is there.
@@ -66,9 +68,14 @@ def local(start: Callable[..., Any], tmp_path: Path) -> Any:
 
 @pytest.fixture
 def runtime(local: Any, sagemaker: Any) -> Any:
+    return serve(local, sagemaker)
+
+
+def serve(local: Any, sagemaker: Any, **config: Any) -> Any:
+    """The streamer behind an endpoint; its client."""
     container = {"Image": "111122223333.dkr.ecr.us-east-1.amazonaws.com/streamer:1"}
     sagemaker.create_model(ModelName="m", PrimaryContainer=container, ExecutionRoleArn=ROLE)
-    assert deploy(local, sagemaker, variant("m"))["EndpointStatus"] == "InService"
+    assert deploy(local, sagemaker, variant("m"), **config)["EndpointStatus"] == "InService"
     return local.client("sagemaker-runtime")
 
 
@@ -142,3 +149,71 @@ def test_a_pipeline_does_not_stream(local: Any, sagemaker: Any) -> None:
     deploy(local, sagemaker, variant("p"))
     with pytest.raises(ClientError, match="an inference pipeline does not stream its answer"):
         stream(local.client("sagemaker-runtime"), "1")
+
+
+def captured(local: Any) -> Any:
+    """A DataCaptureConfig of the test's bucket."""
+    return {
+        "InitialSamplingPercentage": 100,
+        "DestinationS3Uri": f"s3://{local.bucket}/captured",
+        "CaptureOptions": [{"CaptureMode": "InputAndOutput"}],
+        "CaptureContentTypeHeader": {"CsvContentTypes": ["text/csv", "text/x"]},
+    }
+
+
+def counted(local: Any, *metrics: str) -> list[float]:
+    """The sums of these metrics."""
+    of = measures.of(local.plane)
+    found = [of.minutes("e", "AllTraffic", metric, 0, 1e12) for metric in metrics]
+    return [sum(each.total for each in minutes) for minutes in found]
+
+
+ERRORS = ("Invocations", "Invocation4XXErrors", "Invocation5XXErrors", "InvocationModelErrors")
+
+
+def test_a_stream_is_counted_and_captured_once_it_is_over(
+    local: Any, sagemaker: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(capture, "INTERVAL_SECONDS", 0.05)
+    runtime = serve(local, sagemaker, DataCaptureConfig=captured(local))
+    parts = iter(stream(runtime, str(tmp_path / "gate"), InferenceId="me")["Body"])
+    next(parts)
+    assert counted(local, "Invocations") == [0]
+    (tmp_path / "gate").touch()
+    assert len(list(parts)) == 1
+    assert counted(local, *ERRORS) == [1, 0, 0, 0]
+    assert all(value > 0 for value in counted(local, "ModelLatency", "OverheadLatency"))
+    local.until_true(lambda: len(local.keys("captured/")) == 1)
+    found = json.loads(local.read(local.keys("captured/")[0]))
+    assert found["captureData"]["endpointInput"]["data"] == str(tmp_path / "gate")
+    assert found["captureData"]["endpointOutput"]["data"] == "one two "
+    assert found["captureData"]["endpointOutput"]["observedContentType"] == "text/x"
+    assert found["eventMetadata"]["inferenceId"] == "me"
+
+
+def test_a_stream_that_breaks_is_an_error_of_the_model(local: Any, runtime: Any) -> None:
+    with pytest.raises(ClientError):
+        stream(runtime, "raise")
+    assert counted(local, *ERRORS) == [1, 1, 0, 1]
+    body = stream(runtime, "exit")["Body"]
+    with pytest.raises(EventStreamError):
+        list(body)
+    body.close()
+    assert counted(local, *ERRORS) == [2, 1, 1, 2]
+
+
+def test_a_stream_that_is_too_large_is_counted_and_not_captured(
+    local: Any,
+    sagemaker: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(response_streams, "MAX_PAYLOAD_BYTES", 7)
+    runtime = serve(local, sagemaker, DataCaptureConfig=captured(local))
+    (tmp_path / "gate").touch()
+    assert ask_again(runtime, tmp_path) == ["one ", "two "]
+    assert counted(local, *ERRORS) == [1, 0, 0, 0]
+    assert "too large to be captured variant=AllTraffic bytes=8 most=7" in caplog.text
+    capture.of(local.plane).close()
+    assert local.keys("captured/") == []
