@@ -128,7 +128,11 @@ def _notebooks(name: str) -> Image:
 def _analyzer(name: str, title: str) -> Image:
     return Image(
         name,
-        no_process=f"{title} is not supported yet; {NO_PROCESS}",
+        no_process=(
+            f"{title} is not supported yet; {NO_PROCESS}, or say in images.yaml of "
+            f"LOCAL_SAGEMAKER_HOME what it does, as `{name}: {{process: [python3, "
+            "/my/analyzer.py]}`, and start the local SageMaker again"
+        ),
         no_train=OWN_ENTRYPOINT,
         no_serve="it analyzes data",
     )

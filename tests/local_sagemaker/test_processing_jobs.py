@@ -232,5 +232,7 @@ def test_an_analyzer_runs_a_program_of_the_users_and_no_other(
     assert local.until("processing-job", "job")["ProcessingJobStatus"] == "Completed"
     assert local.read("out/o") == b"mine\n"
     del wanted["AppSpecification"]["ContainerEntrypoint"]
-    with pytest.raises(ClientError, match=r"is not supported yet; .*ContainerEntrypoint"):
+    with pytest.raises(ClientError, match=r"is not supported yet; .*ContainerEntrypoint") as caught:
         sagemaker.create_processing_job(**wanted | {"ProcessingJobName": "other"})
+    hint = f"`{repository.partition(':')[0]}: {{process: [python3, /my/analyzer.py]}}`"
+    assert hint in str(caught.value)
