@@ -85,4 +85,7 @@ def _format(text: str) -> tuple[str, Mapping[str, Any]]:
         raise MonitorError(f'dataset_format is {text!r}; write {{"csv": {{...}}}}') from None
     if kind not in FORMATS:
         raise MonitorError(f"dataset_format {kind!r} is not one of {', '.join(FORMATS)}")
-    return kind, options or {}
+    options = options or {}
+    if (position := options.get("output_columns_position", "START")) != "START":
+        raise MonitorError(f"output_columns_position {position!r} is not supported; use START")
+    return kind, options

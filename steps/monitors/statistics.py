@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from steps.monitors.columns import Column
+from steps.monitors.environment import MonitorError
 
 # Deequ's low-cardinality threshold: a text column with more values gets no histogram.
 MOST_CATEGORIES = 120
@@ -16,7 +17,10 @@ def collect(batches: Iterable[pa.RecordBatch]) -> tuple[int, dict[str, Column]]:
     rows, columns = 0, dict[str, Column]()
     for batch in batches:
         for name in batch.schema.names:
-            columns.setdefault(name, Column(missing=rows)).add(batch.column(name))
+            column = columns.setdefault(name, Column(missing=rows))
+            if pa.types.is_nested(batch.column(name).type):
+                raise MonitorError(f"column {name} is nested; flatten it before monitoring")
+            column.add(batch.column(name))
         rows += batch.num_rows
         for column in columns.values():
             column.missing = rows - column.present

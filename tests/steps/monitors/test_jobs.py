@@ -101,3 +101,8 @@ def test_a_failing_preprocessor_is_named_with_its_line(tmp_path: Path) -> None:
             dataset_format='{"sagemakerCaptureJson":{}}',
             record_preprocessor_script=str(script),
         )
+
+
+def test_what_is_not_supported_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(MonitorError, match="output_columns_position 'END' is not supported"):
+        job(tmp_path, "a\n1\n", dataset_format='{"csv":{"output_columns_position":"END"}}')
