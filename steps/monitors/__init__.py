@@ -1,0 +1,1 @@
+"""What AWS's Model Monitor container computes: statistics, constraints and violations."""
