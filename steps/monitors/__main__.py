@@ -108,7 +108,7 @@ def main() -> int:
     code = 0
     try:
         message = run(os.environ, root)
-    except MonitorError as error:
+    except (MonitorError, OSError, UnicodeDecodeError) as error:
         code, message = 1, str(error)
     path = root / "output" / "message"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -9,11 +9,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from steps.monitors.environment import MonitorError, Settings, instant
+from steps.monitors.environment import CAPTURED, MonitorError, Settings, instant
 
 Record = dict[str, Any]
 Handler = Callable[[Any], Any]
-PARTS = ("endpointOutput", "endpointInput")
 
 
 def records(files: list[Path], settings: Settings, handler: Handler | None) -> Iterator[Record]:
@@ -32,7 +31,7 @@ def _line(line: str, where: str, settings: Settings, handler: Handler | None) ->
             return []
         if handler:
             return _handled(handler(_wrapped(event)), where)
-        return joined(event["captureData"], settings.options.get("captureIndexNames", PARTS))
+        return joined(event["captureData"], settings.options.get("captureIndexNames", CAPTURED))
     except (KeyError, TypeError, ValueError) as error:
         raise MonitorError(f"{where} is not a captured record: {error!r}") from error
 
@@ -46,7 +45,7 @@ def _inside(time: str, settings: Settings) -> bool:
 
 def joined(data: Mapping[str, Any], names: Any) -> list[Record]:
     """Row i of the outputs beside row i of the inputs; counts that differ are an error."""
-    parts = [_rows(data[name]) for name in PARTS if name in names and name in data]
+    parts = [_rows(data[name]) for name in CAPTURED if name in names and name in data]
     if len({len(part) for part in parts}) > 1:
         raise ValueError(f"outputs and inputs have {[len(part) for part in parts]} rows")
     return [_merged(rows) for rows in zip(*parts, strict=True)]

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+CAPTURED = ("endpointOutput", "endpointInput")
 FORMATS = ("csv", "json", "parquet", "sagemakerCaptureJson")
 
 
@@ -88,4 +89,8 @@ def _format(text: str) -> tuple[str, Mapping[str, Any]]:
     options = options or {}
     if (position := options.get("output_columns_position", "START")) != "START":
         raise MonitorError(f"output_columns_position {position!r} is not supported; use START")
+    names = options.get("captureIndexNames", CAPTURED)
+    if unknown := [name for name in names if name not in CAPTURED]:
+        allowed = " and ".join(CAPTURED)
+        raise MonitorError(f"captureIndexNames {unknown[0]!r} is not supported; use {allowed}")
     return kind, options

@@ -1,11 +1,14 @@
 """A data-quality job, from its environment to its files."""
 
 import json
+import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from steps.monitors.__main__ import run
+from steps.monitors.__main__ import main, run
 from steps.monitors.environment import MonitorError
 
 CSV = '{"csv":{"header":true}}'
@@ -106,3 +109,82 @@ def test_a_failing_preprocessor_is_named_with_its_line(tmp_path: Path) -> None:
 def test_what_is_not_supported_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(MonitorError, match="output_columns_position 'END' is not supported"):
         job(tmp_path, "a\n1\n", dataset_format='{"csv":{"output_columns_position":"END"}}')
+
+
+def test_what_captured_parts_are_not_supported_is_named(tmp_path: Path) -> None:
+    form = '{"sagemakerCaptureJson":{"captureIndexNames":["batchTransformOutput"]}}'
+    with pytest.raises(MonitorError, match="captureIndexNames 'batchTransformOutput' is not"):
+        job(tmp_path, captured("2026-01-01T10:30:00Z"), dataset_format=form)
+
+
+def test_csv_json_lines_and_parquet_of_the_same_rows_have_the_same_statistics(
+    tmp_path: Path,
+) -> None:
+    rows = [{"age": i % 50, "plan": "gold" if i % 2 else "basic"} for i in range(2000)]
+    csv = job(tmp_path / "csv", "age,plan\n" + ROWS)[1]
+    lines = job(
+        tmp_path / "json",
+        "".join(json.dumps(row) + "\n" for row in rows),
+        dataset_format='{"json":{"lines":true}}',
+    )[1]
+    parquet = tmp_path / "rows" / "rows.parquet"
+    parquet.parent.mkdir()
+    pq.write_table(pa.Table.from_pylist(rows), parquet)
+    stored = job(
+        tmp_path / "parquet",
+        "",
+        dataset_format='{"parquet":{}}',
+        dataset_source=str(parquet.parent),
+    )[1]
+    expected = json.loads((csv / "statistics.json").read_text())
+    assert expected["dataset"]["item_count"] == 2000
+    for out in (lines, stored):
+        assert json.loads((out / "statistics.json").read_text()) == expected
+
+
+def test_a_preprocessor_makes_many_rows_or_none_and_a_post_processor_sees_the_files(
+    tmp_path: Path,
+) -> None:
+    pre, post = tmp_path / "pre.py", tmp_path / "post.py"
+    pre.write_text(
+        "def preprocess_handler(record, logger):\n"
+        "    logger.debug('one')\n"
+        "    if record.event_metadata.event_time.startswith('2026-01-02'):\n"
+        "        return []\n"
+        "    return [{'x': 1, 'from': record.endpoint_input.encoding}, {'x': 2}]\n"
+    )
+    out = tmp_path / "job" / "out"
+    post.write_text(
+        "import pathlib\n"
+        "def postprocess_handler():\n"
+        f"    made = pathlib.Path({str(out)!r})\n"
+        "    (made / 'seen').write_text(' '.join(sorted(p.name for p in made.iterdir())))\n"
+    )
+    job(
+        tmp_path / "job",
+        captured("2026-01-01T10:30:00Z") + captured("2026-01-02T10:30:00Z"),
+        dataset_format='{"sagemakerCaptureJson":{}}',
+        record_preprocessor_script=str(pre),
+        post_analytics_processor_script=str(post),
+    )
+    statistics = json.loads((out / "statistics.json").read_text())
+    assert statistics["dataset"]["item_count"] == 2
+    x, source = statistics["features"]
+    assert x["numerical_statistics"]["sum"] == 3.0
+    assert source["string_statistics"]["common"] == {"num_present": 1, "num_missing": 1}
+    assert (out / "seen").read_text() == "constraints.json statistics.json"
+
+
+def test_a_job_that_fails_leaves_its_reason_and_exits_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "rows.csv").write_bytes(b"age\n\xff\n")
+    monkeypatch.setattr("sys.argv", ["monitors", "--root", str(tmp_path)])
+    monkeypatch.setenv("dataset_format", CSV)
+    monkeypatch.setenv("dataset_source", str(tmp_path / "data"))
+    for output, said in ((None, "output_path is not set"), (str(tmp_path / "out"), "utf-8|UTF8")):
+        if output:
+            monkeypatch.setenv("output_path", output)
+        assert main() == 1
+        assert re.search(said, (tmp_path / "output" / "message").read_text())
