@@ -154,7 +154,9 @@ def test_a_baseline_of_another_problem_is_named(tmp_path: Path) -> None:
         job(tmp_path, table(ROWS), **more, baseline_constraints=str(base / "constraints.json"))
 
 
-def test_a_label_line_that_is_none_is_named(tmp_path: Path) -> None:
-    write(tmp_path / "labels/x.jsonl", [label("a", "1"), {"eventMetadata": {"eventId": "b"}}])
+@pytest.mark.parametrize("truth", [{}, {"groundTruthData": {"data": "1"}}])
+def test_a_label_line_that_is_none_is_named(tmp_path: Path, truth: dict[str, Any]) -> None:
+    bad = {"eventMetadata": {"eventId": "b"}, **truth}
+    write(tmp_path / "labels/x.jsonl", [label("a", "1"), bad])
     with pytest.raises(MonitorError, match=r"line 2 is not a ground truth label: KeyError"):
         ground_truth.merge(tmp_path / "captured", tmp_path / "labels", tmp_path / "out")
