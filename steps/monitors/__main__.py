@@ -5,21 +5,35 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from steps.monitors import constraints, environment, reading, scripts, statistics, violations
+from steps.monitors import (
+    cloudwatch,
+    constraints,
+    environment,
+    quality,
+    reading,
+    scripts,
+    statistics,
+    violations,
+)
 from steps.monitors.columns import Column
 from steps.monitors.environment import MonitorError, Settings
 
-ONLY = "this analyzer computes data quality"
+# Analyses other than data quality, by analysis_type.
+ANALYSES = {"MODEL_QUALITY": quality.run}
 
 
 def run(variables: Mapping[str, str], root: Path) -> str:
     """Does the job and gives the sentence for the exit message."""
     if kind := variables.get("analysis_type"):
-        raise MonitorError(f"analysis_type {kind!r} is not supported; leave it out: {ONLY}")
+        if kind not in ANALYSES:
+            raise MonitorError(
+                f"analysis_type {kind!r} is not supported; use {', '.join(ANALYSES)}, or leave it"
+                " out for data quality"
+            )
+        return ANALYSES[kind](variables, root)
     settings = environment.read(variables)
     rows, columns = statistics.collect(reading.batches(settings))
     if not rows:
@@ -61,15 +75,7 @@ def _publish(
     for name, column in columns.items():
         if constraints.config(limits, rules.get(name, {}))["emit_metrics"] == "Enabled":
             lines += _metrics(name, column, drifts.get(name))
-    names = {"Endpoint": settings.endpoint, "MonitoringSchedule": settings.schedule}
-    shared = {
-        "Timestamp": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "Dimensions": [{"Name": key, "Value": value} for key, value in names.items() if value],
-        "Unit": "None",
-    }
-    path = root / "output" / "metrics" / "cloudwatch" / "cloudwatch_metrics.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps({**line, **shared}) + "\n" for line in lines))
+    cloudwatch.write(root, settings, lines)
 
 
 def _metrics(name: str, column: Column, drift: float | None) -> list[dict[str, Any]]:

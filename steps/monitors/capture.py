@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,7 @@ def records(files: list[Path], settings: Settings, handler: Handler | None) -> I
 def _line(line: str, where: str, settings: Settings, handler: Handler | None) -> list[Record]:
     try:
         event = json.loads(line)
-        if not _inside(event["eventMetadata"]["inferenceTime"], settings):
+        if not inside(instant(event["eventMetadata"]["inferenceTime"]), settings):
             return []
         if handler:
             return _handled(handler(_wrapped(event)), where)
@@ -36,8 +37,7 @@ def _line(line: str, where: str, settings: Settings, handler: Handler | None) ->
         raise MonitorError(f"{where} is not a captured record: {error!r}") from error
 
 
-def _inside(time: str, settings: Settings) -> bool:
-    moment = instant(time)
+def inside(moment: datetime, settings: Settings) -> bool:
     return not (
         (settings.start and moment < settings.start) or (settings.end and moment >= settings.end)
     )
@@ -45,7 +45,7 @@ def _inside(time: str, settings: Settings) -> bool:
 
 def joined(data: Mapping[str, Any], names: Any) -> list[Record]:
     """Row i of the outputs beside row i of the inputs; counts that differ are an error."""
-    parts = [_rows(data[name]) for name in CAPTURED if name in names and name in data]
+    parts = [rows(data[name]) for name in CAPTURED if name in names and name in data]
     if len({len(part) for part in parts}) > 1:
         raise ValueError(f"outputs and inputs have {[len(part) for part in parts]} rows")
     return [_merged(rows) for rows in zip(*parts, strict=True)]
@@ -61,7 +61,7 @@ def _merged(rows: tuple[Any, ...]) -> Record:
     return record
 
 
-def _rows(part: Mapping[str, Any]) -> list[Any]:
+def rows(part: Mapping[str, Any]) -> list[Any]:
     text, encoding = part["data"], part["encoding"]
     if encoding == "BASE64":
         text = base64.b64decode(text).decode("utf-8")

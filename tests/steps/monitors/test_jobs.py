@@ -109,8 +109,8 @@ def test_a_failing_preprocessor_is_named_with_its_line(tmp_path: Path) -> None:
 def test_what_is_not_supported_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(MonitorError, match="output_columns_position 'END' is not supported"):
         job(tmp_path, "a\n1\n", dataset_format='{"csv":{"output_columns_position":"END"}}')
-    with pytest.raises(MonitorError, match="analysis_type 'MODEL_QUALITY' is not supported"):
-        job(tmp_path / "quality", "a\n1\n", analysis_type="MODEL_QUALITY")
+    with pytest.raises(MonitorError, match="analysis_type 'BIAS' is not supported"):
+        job(tmp_path / "bias", "a\n1\n", analysis_type="BIAS")
 
 
 def test_what_captured_parts_are_not_supported_is_named(tmp_path: Path) -> None:
