@@ -19,20 +19,15 @@ from botocore.exceptions import ClientError
 
 from deploy.commands import DeployError
 from deploy.served import described, version_of
-from deploy.work import PROJECT, Work
+from deploy.work import Work
 
 # What a version was before; all is what a rollback needs to know.
 Metadata = dict[str, Any]
 
 
-def folder(work: Work) -> str:
-    own = work.endpoint == work.problem.deploy.endpoint
-    return f"/{PROJECT}/models/{work.problem.name if own else work.endpoint}"
-
-
 def version(work: Work) -> str | None:
     """The active version, such as "v3"; None when none was ever recorded."""
-    return _value(work, f"{folder(work)}/active-version")
+    return _value(work, f"{work.folder}/active-version")
 
 
 def metadata(work: Work, version: str) -> Metadata:
@@ -59,7 +54,7 @@ def _read(name: str, text: str) -> Metadata:
 def versions(work: Work) -> dict[str, Metadata]:
     """Every version that was ever served, with its metadata, by number."""
     pages = work.ssm.get_paginator("get_parameters_by_path").paginate(
-        Path=f"{folder(work)}/versions", Recursive=True
+        Path=f"{work.folder}/versions", Recursive=True
     )
     found = {
         each["Name"].split("/")[-2]: _read(each["Name"], each["Value"])
@@ -96,7 +91,7 @@ def save(work: Work, version: str, known: Metadata) -> None:
 
 def activate(work: Work, version: str) -> None:
     """The last step of every change."""
-    _put(work, f"{folder(work)}/active-version", version)
+    _put(work, f"{work.folder}/active-version", version)
 
 
 def now() -> str:
@@ -138,7 +133,7 @@ def _number(text: str) -> float | str:
 
 
 def _name(work: Work, version: str) -> str:
-    return f"{folder(work)}/versions/{version}/metadata"
+    return f"{work.folder}/versions/{version}/metadata"
 
 
 def _value(work: Work, name: str) -> str | None:

@@ -18,6 +18,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from deploy import approval_policies as policies
+from deploy import work
 from deploy.commands import DeployError
 from deploy.requests import Requests
 from pipelines import settings
@@ -76,6 +77,11 @@ class Flow:
     @property
     def function_arn(self) -> str:
         return self.arn("lambda", f"function:{self.name}")
+
+    @property
+    def parameters(self) -> str:
+        """The folder in Parameter Store of what the endpoint serves."""
+        return work.folder(self.problem, self.endpoint)
 
     def rule_arn(self, rule: str) -> str:
         return self.arn("events", f"rule/{rule}")
@@ -255,6 +261,7 @@ def _configuration(flow: Flow) -> dict[str, Any]:
                 "ENDPOINT_NAME": flow.endpoint,
                 "ROLE_ARN": flow.place.role_arn,
                 "INSTANCE_TYPE": flow.problem.deploy.instance_type,
+                "PARAMETERS": flow.parameters,
                 "TAGS": json.dumps(tags, sort_keys=True),
             }
         },

@@ -68,6 +68,7 @@ def function(flow: Flow) -> Document:
 
     group = flow.group.lower()
     endpoint = f"endpoint/{flow.endpoint.lower()}"
+    served = [f"{flow.parameters}/{each}" for each in ("active-version", "versions/*/metadata")]
     logs = f"log-group:/aws/lambda/{flow.name}"
     return {
         "Version": VERSION,
@@ -92,6 +93,11 @@ def function(flow: Flow) -> Document:
                 **_allow(["PassRole"], [flow.place.role_arn], "iam"),
                 "Condition": {"StringEquals": {"iam:PassedToService": "sagemaker.amazonaws.com"}},
             },
+            _allow(
+                ["GetParameter", "PutParameter"],
+                [flow.arn("ssm", f"parameter{name}") for name in served],
+                "ssm",
+            ),
             _allow(["SendMessage"], [flow.queue_arn], "sqs"),
             _allow(
                 ["CreateLogGroup", "CreateLogStream", "PutLogEvents"],

@@ -2,8 +2,8 @@
 
     set: each variant -> RegisterScalableTarget -> PutScalingPolicy (invocations per instance)
 
-`set` sends only what differs from what is there. An update of the endpoint that changes instance
-types goes through scaling_targets.without_scaling. `simulate` calls nobody: scaling_model.py.
+`set` sends only what differs from what is there. What an update of the endpoint has to do about
+scaling is done in rescaling.py. `simulate` calls nobody: scaling_model.py.
 """
 
 from __future__ import annotations

@@ -1,9 +1,6 @@
 """What of an endpoint is scaled: its scalable targets with their policies and scheduled actions;
-and an update of the endpoint without them.
-
-AWS wants a variant deregistered before UpdateEndpoint changes its instance type or takes it away,
-and forgets its policies with that. `without_scaling` deregisters and registers again what is still
-there; whoever only wants scaling to keep still uses `suspended`.
+how they are taken away and brought back. An update of the endpoint around that is rescaling.py's;
+whoever only wants scaling to keep still uses `suspended`.
 """
 
 from __future__ import annotations
@@ -11,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -37,6 +35,7 @@ ACTION = (
     "EndTime",
     "ScalableTargetAction",
 )
+TIMES = ("StartTime", "EndTime")
 SUSPENDED = dict.fromkeys(
     ("DynamicScalingInSuspended", "DynamicScalingOutSuspended", "ScheduledScalingSuspended"), True
 )
@@ -69,12 +68,14 @@ def named(endpoint: str, variant: str) -> dict[str, str]:
     }
 
 
-def of_endpoint(client: Any, endpoint: str) -> list[Scaled]:
-    """The scalable targets of an endpoint's variants, of every dimension."""
+def of_endpoint(client: Any, endpoint: str, variants: list[str] | None = None) -> list[Scaled]:
+    """The scalable targets of an endpoint's variants, of every dimension; or of these alone."""
+    prefix = f"endpoint/{endpoint}/variant/"
+    only = {"ResourceIds": [f"{prefix}{each}" for each in variants]} if variants else {}
     targets = [
         each
-        for each in _all(client, "describe_scalable_targets", "ScalableTargets")
-        if each["ResourceId"].startswith(f"endpoint/{endpoint}/variant/")
+        for each in _all(client, "describe_scalable_targets", "ScalableTargets", **only)
+        if each["ResourceId"].startswith(prefix)
     ]
     return [_scaled(client, each) for each in targets]
 
@@ -94,36 +95,43 @@ def remove(requests: Requests, client: Any, scaled: list[Scaled]) -> None:
                 raise
 
 
-def restore(requests: Requests, client: Any, scaled: list[Scaled]) -> None:
-    """Register again, with the policies and the actions."""
+def restore(requests: Requests, client: Any, scaled: list[Scaled], now: list[Scaled]) -> None:
+    """Register again, with the policies and the actions; what is there `now` stays as it is."""
+    there = {tuple(each.named.values()): each for each in now}
     for each in scaled:
-        send = {**each.named, **_members(each.target, TARGET)}
-        requests.send(client, "register_scalable_target", **send)
-        for policy in each.policies:
+        found = there.get(tuple(each.named.values()), Scaled({}))
+        if not found.target:
+            send = {**each.named, **_members(each.target, TARGET)}
+            requests.send(client, "register_scalable_target", **send)
+        for policy in _missing("PolicyName", each.policies, found.policies):
             send = {**each.named, **_members(policy, POLICY)}
             requests.send(client, "put_scaling_policy", **send)
-        for action in each.actions:
+        for action in _missing("ScheduledActionName", each.actions, found.actions):
             send = {**each.named, **_members(action, ACTION)}
             requests.send(client, "put_scheduled_action", **send)
 
 
-@contextmanager
-def without_scaling(
-    requests: Requests, scaling: Any, sagemaker: Any, endpoint: str
-) -> Iterator[list[Scaled]]:
-    """The endpoint may be updated in here, in any way: its targets are deregistered, and registered
-    again afterwards, also when the update failed, for the variants that are left. A process that is
-    killed in here leaves them deregistered: `python -m deploy.autoscaling set` brings them back.
-    """
-    scaled = of_endpoint(scaling, endpoint)
-    remove(requests, scaling, scaled)
-    try:
-        yield scaled
-    finally:
-        if scaled:
-            there = sagemaker.describe_endpoint(EndpointName=endpoint)["ProductionVariants"]
-            left = [each["VariantName"] for each in there]
-            restore(requests, scaling, [each for each in scaled if each.variant in left])
+def plain(scaled: Scaled) -> dict[str, Any]:
+    """All that brings a target back, as JSON has it: times are texts."""
+    return {
+        "target": {**scaled.named, **_members(scaled.target, TARGET)},
+        "policies": [_members(each, POLICY) for each in scaled.policies],
+        "actions": [
+            {k: v.isoformat() if k in TIMES else v for k, v in _members(each, ACTION).items()}
+            for each in scaled.actions
+        ],
+    }
+
+
+def unplain(found: dict[str, Any]) -> Scaled:
+    """What `plain` has made; actions that have ended since are left out: AWS refuses them."""
+    actions = [
+        {k: datetime.fromisoformat(v) if k in TIMES else v for k, v in each.items()}
+        for each in found["actions"]
+    ]
+    now = datetime.now(UTC)
+    lasting = [each for each in actions if each.get("EndTime", now) >= now]
+    return Scaled(found["target"], found["policies"], lasting)
 
 
 @contextmanager
@@ -162,10 +170,17 @@ def _scaled(client: Any, target: dict[str, Any]) -> Scaled:
     )
 
 
-def _all(client: Any, operation: str, member: str, **only: str) -> list[dict[str, Any]]:
+def _all(client: Any, operation: str, member: str, **only: Any) -> list[dict[str, Any]]:
     pages = client.get_paginator(operation).paginate(ServiceNamespace=NAMESPACE, **only)
     return [dict(each) for page in pages for each in page[member]]
 
 
 def _members(found: dict[str, Any], members: tuple[str, ...]) -> dict[str, Any]:
     return {each: found[each] for each in members if each in found}
+
+
+def _missing(
+    name: str, wanted: list[dict[str, Any]], there: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    names = [each[name] for each in there]
+    return [each for each in wanted if each[name] not in names]

@@ -7,9 +7,10 @@ Every UpdateEndpoint of these commands is sent here: what has to happen around o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
-from deploy import guardrails, served
+from deploy import guardrails, rescaling, served
 from deploy.commands import DeployError
 from deploy.work import Work
 
@@ -32,25 +33,31 @@ def to_config(
     keep: COUNT, WEIGHT: those of live variants of the same name stay. Raises DeployError when the
     update was taken back. Does nothing when the endpoint is there already.
     """
-    if there is None:
-        work.requests.send(
-            work.sagemaker,
-            "create_endpoint",
-            EndpointName=work.endpoint,
-            EndpointConfigName=config,
-            Tags=work.tags(),
-        )
-    elif there["status"] in served.LOST:
+    if there is not None and there["status"] in served.LOST:
         raise DeployError(
             f"Endpoint {work.endpoint} is {there['status']} ({there['reason']}) and takes no "
             "update; `python -m deploy.endpoint delete`, then do this again."
         )
-    elif there["config"] != config:
-        _update(work, config, keep, deployment)
-    if wait:
-        work.wait()
-        if there is not None and not work.dry_run:
-            _check(work, config, deployment or {})
+    with ExitStack() as stack:
+        if there is None:
+            _create(work, config)
+        elif there["config"] != config:
+            stack.enter_context(rescaling.around(work, there, config, wait=wait))
+            _update(work, config, keep, deployment)
+        if wait:
+            work.wait()
+    if wait and there is not None and not work.dry_run:
+        _check(work, config, deployment or {})
+
+
+def _create(work: Work, config: str) -> None:
+    work.requests.send(
+        work.sagemaker,
+        "create_endpoint",
+        EndpointName=work.endpoint,
+        EndpointConfigName=config,
+        Tags=work.tags(),
+    )
 
 
 def _update(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from deploy import commands, served
+from deploy import commands, rescaling, scaling_targets, served
 from deploy.requests import Requests
 from pipelines import settings
 from pipelines.settings import Settings
@@ -39,6 +39,14 @@ class Work:
         return settings.client(self.place, "ssm")
 
     @cached_property
+    def scaling(self) -> Any:
+        return settings.client(self.place, scaling_targets.SERVICE)
+
+    @property
+    def folder(self) -> str:
+        return folder(self.problem, self.endpoint)
+
+    @cached_property
     def cloudwatch(self) -> Any:
         return settings.client(self.place, "cloudwatch")
 
@@ -67,6 +75,12 @@ class Work:
         return f"Would: {text}\n{self.requests.text()}".rstrip() if self.dry_run else text
 
 
+def folder(problem: Problem, endpoint: str) -> str:
+    """Where Parameter Store keeps what is known of an endpoint: see active.py, rescaling.py."""
+    name = problem.name if endpoint == problem.deploy.endpoint else endpoint
+    return f"/{PROJECT}/models/{name}"
+
+
 def begin(arguments: argparse.Namespace, needs: tuple[str, ...] = ()) -> Work:
     """From the command line."""
     problem = commands.problem(arguments)
@@ -80,9 +94,14 @@ def begin(arguments: argparse.Namespace, needs: tuple[str, ...] = ()) -> Work:
 
 
 def settled(work: Work) -> dict[str, Any] | None:
-    """What the endpoint serves once no change of it is under way; None without one."""
+    """What the endpoint serves once no change of it is under way; None without one. Scaling that a
+    killed command took away is brought back.
+    """
     there = served.served(work.sagemaker, work.endpoint)
-    if there is None or there["status"] not in served.BUSY or work.dry_run:
+    if there is None or (work.dry_run and there["status"] in served.BUSY):
         return there
-    served.wait(work.sagemaker, work.endpoint, work.place.poll_seconds)
-    return served.served(work.sagemaker, work.endpoint)
+    if there["status"] in served.BUSY:
+        served.wait(work.sagemaker, work.endpoint, work.place.poll_seconds)
+        there = served.served(work.sagemaker, work.endpoint)
+    rescaling.bring_back(work, there)
+    return there

@@ -7,10 +7,11 @@ An event says only that something happened; what to do follows from what is true
 come twice, late or in any order. The decision that was acted on (version and LastModifiedTime) is
 a tag of the endpoint: once acted on, it is never acted on again, so a rollback by hand stays.
 While the endpoint is being changed nothing can be done: its own event, when it is in service
-again, is the next chance.
+again, is the next chance, and the time to write down the version that it serves.
 
 boto3 alone, and nothing of ours: this file is the whole function. Names are those that
-`python -m deploy.endpoint deploy` gives, so that each finds what the other made.
+`python -m deploy.endpoint deploy` gives, so that each finds what the other made; parameters are
+those of deploy/active.py.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class Wish:
     endpoint: str
     role_arn: str
     instance_type: str
+    parameters: str
     tags: dict[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -68,6 +70,7 @@ class Wish:
             endpoint=environ["ENDPOINT_NAME"],
             role_arn=environ["ROLE_ARN"],
             instance_type=environ["INSTANCE_TYPE"],
+            parameters=environ["PARAMETERS"],
             tags=json.loads(environ.get("TAGS", "{}")),
         )
 
@@ -88,25 +91,33 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to do: none, later, create or update; why; the requests, in order."""
+    """What to do: none, later, create or update; why; the requests, in order; and the version that
+    is served now, to be written down before them.
+    """
 
     change: str
     reason: str
     requests: list[Request] = field(default_factory=list)
+    served: str = ""
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Bring the endpoint to the newest Approved version; what was done, for the log."""
     wish = Wish.read(os.environ)
-    client = boto3.client("sagemaker", config=Config(retries={"mode": "standard"}))
-    done = act(client, wish)
+    client, ssm = (
+        boto3.client(service, config=Config(retries={"mode": "standard"}))
+        for service in ("sagemaker", "ssm")
+    )
+    done = act(client, ssm, wish)
     log.info("%s", json.dumps({"event": event.get("id"), **done}))
     return done
 
 
-def act(client: Any, wish: Wish) -> dict[str, Any]:
+def act(client: Any, ssm: Any, wish: Wish) -> dict[str, Any]:
     chosen = newest(approved(client, wish.group))
     todo = plan(wish, chosen, read_endpoint(client, wish.endpoint))
+    if chosen and todo.served:
+        record(client, ssm, wish, todo.served, _decided(chosen))
     answer = {"endpoint": wish.endpoint, "change": todo.change, "reason": todo.reason}
     for operation, request in todo.requests:
         try:
@@ -135,20 +146,99 @@ def plan(wish: Wish, chosen: dict[str, Any] | None, there: Endpoint | None) -> P
         create = {"EndpointName": wish.endpoint, "EndpointConfigName": config}
         create |= {"Tags": [*_tags(wish), *tags]}
         return Plan("create", f"version {version}", [*made, ("create_endpoint", create)])
+    served = _to_record(wish, there)
     if there.acted_on == mark:
-        return Plan("none", f"{mark} was acted on")
+        return Plan("none", f"{mark} was acted on", served=served if served == arn else "")
     if there.status in BUSY:
         return Plan("later", f"the endpoint is {there.status}")
     remember: Request = ("add_tags", {"ResourceArn": there.arn, "Tags": tags})
     if there.alone and there.package == arn:
-        return Plan("none", f"version {version} is served", [remember])
+        return Plan("none", f"version {version} is served", [remember], served)
     made = [*_making(wish, arn, there)]
     update = {
         "EndpointName": wish.endpoint,
         "EndpointConfigName": made[-1][1]["EndpointConfigName"],
         **({"RetainDeploymentConfig": True} if there.has_deployment else {}),
     }
-    return Plan("update", f"version {version}", [*made, ("update_endpoint", update), remember])
+    requests = [*made, ("update_endpoint", update), remember]
+    return Plan("update", f"version {version}", requests, served)
+
+
+def _to_record(wish: Wish, there: Endpoint) -> str:
+    """The version that is served alone, of our group: of no other one may be asked."""
+    ours = f":model-package/{wish.group}/".lower() in there.package.lower()
+    return there.package if there.status == "InService" and ours else ""
+
+
+def record(client: Any, ssm: Any, wish: Wish, package: str, decided: datetime) -> None:
+    """Write that the endpoint serves this version, as deploy/active.py does: metadata, then the
+    active version; nothing that is so already. A rollback by hand that came after the decision
+    writes for itself.
+    """
+    fresh = f"v{package.rpartition('/')[2]}"
+    active = f"{wish.parameters}/active-version"
+    metadata = f"{wish.parameters}/versions/{fresh}/metadata"
+    before, known = _value(ssm, active), _known(ssm, metadata)
+    if before == fresh and known.get("modelPackageArn") == package:
+        return
+    if before and known.get("rolledBackFrom") == before and _is_since(known, decided):
+        return
+    previous = known.get("previousVersion") if before == fresh else before
+    made = _metadata(client.describe_model_package(ModelPackageName=package), package, wish)
+    made["previousVersion"] = previous
+    for name, value in ((metadata, json.dumps(made, sort_keys=True)), (active, fresh)):
+        ssm.put_parameter(Name=name, Value=value, Type="String", Overwrite=True)
+
+
+def _is_since(known: dict[str, Any], decided: datetime) -> bool:
+    """Whether the version was rolled back to after the decision; times there are whole seconds."""
+    moment = datetime.fromisoformat(known.get("rolledBackAt", "1970-01-01T00:00:00+00:00"))
+    return moment >= decided.replace(microsecond=0)
+
+
+def _metadata(found: dict[str, Any], package: str, wish: Wish) -> dict[str, Any]:
+    containers = found.get("InferenceSpecification", {}).get("Containers", [{}])
+    kept = found.get("CustomerMetadataProperties", {})
+    return {
+        "s3Path": containers[0].get("ModelDataUrl", ""),
+        "deployedAt": datetime.now(UTC).isoformat(timespec="seconds"),
+        "performanceBaseline": {
+            name: _number(value)
+            for name, value in kept.items()
+            if "." in name and not name.endswith(".gate")
+        },
+        "modelPackageArn": package,
+        "endpoint": wish.endpoint,
+    }
+
+
+def _number(text: str) -> float | str:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _value(ssm: Any, name: str) -> str | None:
+    try:
+        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+    except ClientError as error:
+        if error.response["Error"]["Code"] == "ParameterNotFound":
+            return None
+        raise
+
+
+def _known(ssm: Any, name: str) -> dict[str, Any]:
+    text = _value(ssm, name)
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError(  # noqa: TRY004 - it is the value that is wrong
+            f"Parameter {name} holds {str(text)[:60]!r}, which is no JSON object; mend or delete it"
+        )
+    return found
 
 
 def newest(packages: list[dict[str, Any]]) -> dict[str, Any] | None:

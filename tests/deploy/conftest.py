@@ -30,9 +30,33 @@ class Parameters:
             raise ClientError({"Error": error}, "GetParameter")  # type: ignore[typeddict-item]
         return {"Parameter": {"Name": name, "Value": self.values[name]}}
 
+    def delete_parameter(self, **request: Any) -> dict[str, Any]:
+        del self.values[request["Name"]]
+        return {}
+
     def put_parameter(self, **request: Any) -> dict[str, Any]:
         self.values[request["Name"]] = request["Value"]
         return {"Version": 1}
+
+
+class Scaling:
+    """Application Auto Scaling, which is only asked what there is."""
+
+    def __init__(self) -> None:
+        self.targets: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+
+    def get_paginator(self, operation: str) -> "Scaling":
+        self.asked.append(operation)
+        return self
+
+    def paginate(self, **_: Any) -> Iterator[dict[str, Any]]:
+        yield {"ScalableTargets": self.targets, "ScalingPolicies": [], "ScheduledActions": []}
+
+
+@pytest.fixture
+def scaling() -> Scaling:
+    return Scaling()
 
 
 @pytest.fixture
@@ -41,14 +65,15 @@ def parameters() -> Parameters:
 
 
 @pytest.fixture
-def neighbours(parameters: Parameters, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+def neighbours(
+    parameters: Parameters, scaling: Scaling, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, Any]]:
     """Service -> the stub of its client; a service that no test scripts answers nothing."""
-    clients: dict[str, Any] = {"ssm": parameters}
+    clients: dict[str, Any] = {"ssm": parameters, "application-autoscaling": scaling}
     stubs: dict[str, Any] = {}
-    for service in ("cloudwatch", "application-autoscaling"):
-        clients[service] = boto3.client(service, region_name="us-east-1", **KEYS)
-        stubs[service] = Stubber(clients[service])
-        stubs[service].activate()
+    clients["cloudwatch"] = boto3.client("cloudwatch", region_name="us-east-1", **KEYS)
+    stubs["cloudwatch"] = Stubber(clients["cloudwatch"])
+    stubs["cloudwatch"].activate()
     monkeypatch.setattr(settings, "client", lambda _, service: clients[service])
     yield stubs
     for each in stubs.values():

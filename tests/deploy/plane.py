@@ -57,7 +57,7 @@ class Shop:
     def client(self, service: str) -> Any:
         """Of the local SageMaker, or of MiniStack for what that does not speak."""
         if service not in self.clients:
-            ours = service in ("sagemaker", "sagemaker-runtime")
+            ours = service in ("sagemaker", "sagemaker-runtime", "application-autoscaling")
             url = self.local.url if ours else self.local.plane.config.s3_endpoint
             self.clients[service] = new_client(service, url)
         return self.clients[service]

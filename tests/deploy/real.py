@@ -29,7 +29,7 @@ def point(monkeypatch: pytest.MonkeyPatch, local: Local) -> Settings:
 
 
 def _client(local: Local, service: str) -> Any:
-    if service.startswith("sagemaker"):
+    if service.startswith(("sagemaker", "application-autoscaling")):
         return local.client(service)
     made = new_client(service, local.plane.config.s3_endpoint)
     local._clients.append(made)

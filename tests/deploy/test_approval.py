@@ -47,6 +47,7 @@ def local(
     found = start(tmp_path / "home", slots=2, port=PORT)
     real.point(monkeypatch, found)
     found.client().create_model_package_group(ModelPackageGroupName=GROUP)
+    forgotten(found)
     yield found
     assert run("remove") == 0
 
@@ -100,6 +101,22 @@ def serves(local: Local, word: str) -> None:
     local.until_true(true, timeout=60)
 
 
+def recorded(local: Local, name: str) -> str | None:
+    """A parameter below the problem's folder."""
+    client = new_client("ssm", local.plane.config.s3_endpoint)
+    found = client.get_parameters(Names=[f"/ml-pipeline/models/{NAME}/{name}"])["Parameters"]
+    client.close()
+    return found[0]["Value"] if found else None
+
+
+def forgotten(local: Local) -> None:
+    """What earlier tests have left in the MiniStack that all share."""
+    client = new_client("ssm", local.plane.config.s3_endpoint)
+    names = ["active-version", *(f"versions/v{number}/metadata" for number in (1, 2))]
+    client.delete_parameters(Names=[f"/ml-pipeline/models/{NAME}/{each}" for each in names])
+    client.close()
+
+
 def invoke(local: Local) -> Any:
     """Have the function handle one more event, by hand."""
     client = new_client("lambda", local.plane.config.s3_endpoint)
@@ -124,6 +141,24 @@ def test_what_is_approved_is_served_and_what_is_rejected_is_taken_back(
     assert invoke(local)["change"] == "none"  # the same event once more
     assert local.plane.store.get("endpoint", NAME) == before
     decide("reject", 2, "--reason", "complaints")
+    serves(local, "one")
+
+
+def test_what_the_function_serves_is_the_active_version_also_when_one_is_taken_back(
+    local: Local, version: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    packages = [version("one"), version("two")]
+    assert run("install") == 0
+    for number in (1, 2):
+        decide("approve", number, "--force", "--reason", "no predictions in this test")
+        local.until_true(lambda n=number: recorded(local, "active-version") == f"v{n}", timeout=60)
+    known = json.loads(recorded(local, "versions/v2/metadata") or "")
+    assert (known["previousVersion"], known["modelPackageArn"]) == ("v1", packages[1])
+    capsys.readouterr()
+    assert endpoint.main(["status", *HERE]) == 0
+    assert "Active version: v2\n" in capsys.readouterr().out
+    decide("reject", 2, "--reason", "complaints")
+    local.until_true(lambda: recorded(local, "active-version") == "v1", timeout=60)
     serves(local, "one")
 
 
@@ -263,6 +298,10 @@ def test_the_role_may_touch_this_group_and_this_endpoint_alone(
         assert not any(action.endswith("*") for action in statement["Action"])
     changing = [each for each in document["Statement"] if "sagemaker:CreateModel" in each["Action"]]
     assert all("/telco-churn" in resource for resource in changing[0]["Resource"])
+    [stored] = [each for each in document["Statement"] if "ssm:PutParameter" in each["Action"]]
+    folder = "arn:aws:ssm:us-east-1:000000000000:parameter/ml-pipeline/models/telco-churn"
+    assert stored["Action"] == ["ssm:GetParameter", "ssm:PutParameter"]
+    assert stored["Resource"] == [f"{folder}/active-version", f"{folder}/versions/*/metadata"]
 
 
 def test_the_function_ships_alone_and_equal_sources_give_equal_bytes() -> None:

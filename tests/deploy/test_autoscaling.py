@@ -135,35 +135,6 @@ def test_a_variant_that_is_not_there_is_named_with_those_that_are(run: Run, endp
     assert (code, document) == (1, {"error": "Endpoint e has no variant C; it has: A, B."})
 
 
-def test_an_update_without_scaling_brings_back_what_is_still_there(
-    run: Run,
-    endpoint: str,
-    local: Any,  # noqa: F811
-    sagemaker: Any,  # noqa: F811
-) -> None:
-    run("set", "--min", "1", "--max", "2")
-    scaling = local.client("application-autoscaling")
-    action = {"MinCapacity": 2}
-    scaling.put_scheduled_action(
-        **scaling_targets.named("e", "A"),
-        ScheduledActionName="early",
-        Schedule="cron(0 8 * * ? *)",
-        ScalableTargetAction=action,
-    )
-    hosting.create_config(sagemaker, "e-2", hosting.variant("one", "A"))
-    requests = Requests()
-    with scaling_targets.without_scaling(requests, scaling, sagemaker, "e") as scaled:
-        assert sorted(each.variant for each in scaled) == ["A", "B"]
-        assert scaling_targets.of_endpoint(scaling, "e") == []
-        sagemaker.update_endpoint(EndpointName="e", EndpointConfigName="e-2")
-        local.until("endpoint", "e", "InService")
-    (back,) = scaling_targets.of_endpoint(scaling, "e")
-    assert back.variant == "A"
-    assert back.target["MaxCapacity"] == 2
-    assert [each["PolicyName"] for each in back.policies] == [autoscaling.POLICY]
-    assert [each["ScalableTargetAction"] for each in back.actions] == [action]
-
-
 def test_scaling_that_is_suspended_goes_on_as_it_was_also_after_an_error(
     run: Run,
     endpoint: str,

@@ -97,7 +97,14 @@ COMMANDS: dict[str, Row] = {
     "variants split": Row("A=80 B=20"),
     "variants shadow": Row("on"),
     "variants shift": Row("--to B", TWO),
-    "endpoint deploy": Row(),
+    "endpoint deploy": Row(
+        "--instance-type ml.c5.xlarge",
+        {
+            "describe_scalable_targets": {"ScalableTargets": [SCALED]},
+            "describe_scaling_policies": {"ScalingPolicies": []},
+            "describe_scheduled_actions": {"ScheduledActions": []},
+        },
+    ),
     "endpoint delete": Row(),
     "registry approve": Row(facts={"ModelApprovalStatus": "PendingManualApproval"}),
     "registry reject": Row(),

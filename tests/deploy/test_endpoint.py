@@ -12,7 +12,7 @@ from botocore.stub import ANY, Stubber
 from deploy import endpoint, served
 from deploy.commands import DeployError
 from pipelines import settings
-from tests.deploy.conftest import Parameters
+from tests.deploy.conftest import Parameters, Scaling
 
 TELCO = Path(__file__).resolve().parents[2] / "config" / "telco_churn.yaml"
 HERE = ["--config", str(TELCO)]
@@ -165,7 +165,7 @@ def test_a_first_deploy_creates_model_config_and_endpoint(
 
 
 def test_another_version_updates_the_endpoint(
-    aws: Stubber, capsys: pytest.CaptureFixture[str]
+    aws: Stubber, scaling: Scaling, capsys: pytest.CaptureFixture[str]
 ) -> None:
     approved(aws)
     there(aws, version=1)
@@ -176,6 +176,7 @@ def test_another_version_updates_the_endpoint(
     assert endpoint.main(["deploy", *HERE, "--json"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["change"], said["version"], said["status"]) == ("update", 2, "InService")
+    assert scaling.asked == ["describe_scalable_targets"]
 
 
 def test_what_is_served_already_is_left_alone(
@@ -258,7 +259,7 @@ def test_waiting_asks_until_the_endpoint_has_settled(aws: Stubber) -> None:
 
 
 def test_status_names_what_is_served(
-    aws: Stubber, neighbours: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    aws: Stubber, scaling: Scaling, capsys: pytest.CaptureFixture[str]
 ) -> None:
     live = {
         "VariantName": "AllTraffic",
@@ -296,9 +297,7 @@ def test_status_names_what_is_served(
         "RoleARN": "arn:aws:iam::000000000000:role/r",
         "CreationTime": NOW,
     }
-    neighbours["application-autoscaling"].add_response(
-        "describe_scalable_targets", {"ScalableTargets": [target]}
-    )
+    scaling.targets = [target]
     assert endpoint.main(["status", *HERE]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "Endpoint telco-churn is Updating"
