@@ -50,7 +50,7 @@ def run(variables: Mapping[str, str], root: Path) -> str:
     else:
         _write(settings.output / "constraints.json", limits)
     if settings.publish:
-        _publish(root, settings, limits, columns, drifts)
+        _publish(root, variables, limits, columns, drifts)
     if settings.post_processor:
         scripts.post_process(settings.post_processor)
     if found:
@@ -65,7 +65,7 @@ def _why_empty(settings: Settings) -> str:
 
 def _publish(
     root: Path,
-    settings: Settings,
+    variables: Mapping[str, str],
     limits: dict[str, Any],
     columns: dict[str, Column],
     drifts: dict[str, float],
@@ -75,7 +75,7 @@ def _publish(
     for name, column in columns.items():
         if constraints.config(limits, rules.get(name, {}))["emit_metrics"] == "Enabled":
             lines += _metrics(name, column, drifts.get(name))
-    cloudwatch.write(root, settings, lines)
+    cloudwatch.write(root, variables, lines)
 
 
 def _metrics(name: str, column: Column, drift: float | None) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def run(variables: Variables, root: Path) -> str:
         suggested = {"version": 0.0, constraints: quality_constraints.suggest(found)}
         _write(settings.output / "constraints.json", suggested)
     if settings.publish:
-        cloudwatch.write(root, settings, _published(found))
+        cloudwatch.write(root, variables, _published(found))
     if settings.post_processor:
         scripts.post_process(settings.post_processor)
     return FOUND.format(len(violations)) if violations else CLEAN
