@@ -29,13 +29,15 @@ def violations(
 ) -> list[dict[str, str]]:
     """The metrics of analysis that are worse than in baseline; both are analysis.json's content.
 
-    What the baseline could not compute is not compared. Raises MonitorError when the baseline knows
-    a facet or value not at all.
+    What the baseline could not compute is not compared. Raises MonitorError when the baseline lacks
+    a section, facet or value.
     """
     found = []
     for stage, metrics in STAGES.items():
         section = f"{stage}_metrics"
-        for side in sides if section in analysis and section in baseline else ():
+        if section in analysis and section not in baseline:
+            raise MonitorError(f"the baseline has no {section}; make it with methods.{stage}")
+        for side in sides if section in analysis else ():
             allowed = _values(_entry(baseline[section], side))
             now = _values(_entry(analysis[section], side))
             for name in now.keys() & allowed.keys():

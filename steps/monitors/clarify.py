@@ -1,7 +1,7 @@
-"""One Clarify job: bias of the data and of its predictions, and drift from a baseline.
+"""One Clarify job: bias of data and predictions, what a model listens to, drift from a baseline.
 
-    processing/input/config/analysis_config.json + processing/input/data
-      -> processing/output/analysis.json
+    processing/input/config/analysis_config.json + processing/input/data [+ processing/input/model]
+      -> processing/output/analysis.json, processing/output/explanations_shap/out.csv
       -> processing/output/constraint_violations.json    with baseline_constraints alone
 
 Nothing here calls an endpoint: predictions are a column of the data.
@@ -12,12 +12,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from steps.monitors import bias, bias_drift, bias_table, cloudwatch
+from steps.monitors import (
+    attribution,
+    attribution_drift,
+    bias,
+    bias_drift,
+    bias_table,
+    cloudwatch,
+)
+from steps.monitors.bias_table import Config, Table
 from steps.monitors.environment import MonitorError
 from steps.monitors.quality import CLEAN, FOUND
 
 Variables = Mapping[str, str]
-METHODS = (*bias.STAGES, "report")
+ANALYSES = (*bias.STAGES, "shap")
+METHODS = (*ANALYSES, "report")
 # What AWS publishes for an infinite metric.
 INFINITE = 2.348543e108
 PUBLISHED_STAGES = {"pre_training_bias": "Pre-training", "post_training_bias": "Post-Training"}
@@ -33,31 +42,59 @@ def run(variables: Variables, root: Path) -> str:
     processing = root / "processing"
     config = _config(processing / "input/config/analysis_config.json")
     table = bias_table.read(processing / "input/data", config)
-    sides = bias.sides(config, table)
-    analysis = {"version": "1.0", **bias.analyse(config, table, sides)}
+    baseline = _baseline(variables)
+    analysis: dict[str, Any] = {"version": "1.0"}
+    found: list[dict[str, str]] = []
+    if bias.stages(config):
+        sides = bias.sides(config, table)
+        analysis |= bias.analyse(config, table, sides)
+        if baseline:
+            found += bias_drift.violations(analysis, baseline, sides)
+    if "shap" in config["methods"]:
+        analysis["explanations"] = _explanations(processing, config, table)
+        if baseline:
+            found += attribution_drift.violations(analysis, baseline)
     output = processing / "output"
     _write(output / "analysis.json", analysis)
-    found: list[dict[str, str]] = []
-    if baseline := variables.get("baseline_constraints"):
-        found = bias_drift.violations(analysis, _read(Path(baseline)), sides)
+    if baseline:
         content = {"version": "1.0", "violations": found}
         _write(output / "constraint_violations.json", content)
     if variables.get("publish_cloudwatch_metrics") == "Enabled":
-        cloudwatch.write(root, variables, _published(analysis))
+        metrics = (*_published(analysis), *_published_shap(analysis))
+        cloudwatch.write(root, variables, metrics)
     return FOUND.format(len(found)) if found else CLEAN
+
+
+def _explanations(processing: Path, config: Config, table: Table) -> dict[str, Any]:
+    folder = processing / "input/model"
+    if not folder.is_dir():
+        raise MonitorError(
+            "methods.shap needs the model, and a predictor with a live endpoint is not supported"
+            f" here; put an unpacked bundle or an XGBoost file (.ubj, .json) into {folder}"
+        )
+    explained = attribution.explain(folder, config, table)
+    if config["methods"]["shap"].get("save_local_shap_values", True):
+        attribution.write_local(explained, processing / "output/explanations_shap/out.csv")
+    return attribution.analyse(explained, config)
+
+
+def _baseline(variables: Variables) -> dict[str, Any]:
+    path = variables.get("baseline_constraints")
+    return _read(Path(path)) if path else {}
 
 
 def _config(path: Path) -> dict[str, Any]:
     config = _read(path)
-    for name in ("label", "methods"):
-        if not config.get(name) and config.get(name) != 0:
-            raise MonitorError(f"{name} is not set in {path}")
+    if not config.get("methods"):
+        raise MonitorError(f"methods is not set in {path}; use {', '.join(ANALYSES)}")
     if unknown := [name for name in config["methods"] if name not in METHODS]:
         raise MonitorError(
             f"methods {', '.join(unknown)} is not supported in {path}; use {', '.join(METHODS)}"
         )
-    if not bias.stages(config):
-        raise MonitorError(f"methods in {path} asks for none of {', '.join(bias.STAGES)}")
+    if not any(name in config["methods"] for name in ANALYSES):
+        raise MonitorError(f"methods in {path} asks for none of {', '.join(ANALYSES)}")
+    if bias.stages(config) and "label" not in config:
+        raise MonitorError(f"label is not set in {path}; bias is measured on it")
     return config
 
 
@@ -81,6 +118,21 @@ def _published(analysis: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                             "Value": value,
                             "Dimensions": cloudwatch.dimensions(names),
                         }
+
+
+def _published_shap(analysis: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if "explanations" not in analysis:
+        return
+    for label, entry in analysis["explanations"]["kernel_shap"].items():
+        values = {f"feature_{name}": value for name, value in entry["global_shap_values"].items()}
+        for kind, metrics in (
+            ("GlobalShapValues", values),
+            ("ExpectedValue", {"ExpectedValue": entry["expected_value"]}),
+        ):
+            names = {"ExplainabilityMethod": "KernelShap", "Label": label, "ValueType": kind}
+            for name, value in metrics.items():
+                own = cloudwatch.dimensions(names)
+                yield {"MetricName": name, "Value": value, "Dimensions": own}
 
 
 def _read(path: Path) -> dict[str, Any]:

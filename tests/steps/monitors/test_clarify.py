@@ -29,7 +29,7 @@ def people(paid_women: int, rows: int = 400) -> str:
     for i in range(rows):
         woman, place = i % 2, i // 2
         paid = int(place % 100 < paid_women) if woman else place % 2
-        lines.append(f"{20 + i % 60},{'MF'[woman]},{i % 3},{paid},{paid}.0\n")
+        lines.append(f"{20 + i % 60},{'MF'[woman]},a{i % 3},{paid},{paid}.0\n")
     return "".join(lines)
 
 
@@ -63,6 +63,7 @@ def test_both_stages_are_measured_for_the_facet(tmp_path: Path) -> None:
     found = metrics(analysis, "post_training_bias")
     assert set(found) == set(POST_TRAINING)
     assert (found["DI"], found["AD"]) == (0.5, 0)
+    assert found["FT"] is not None
     path = tmp_path / "output/metrics/cloudwatch/cloudwatch_metrics.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     (line,) = [line for line in lines if line["MetricName"] == "bias_metric_DI"]
@@ -111,6 +112,7 @@ def test_an_infinite_metric_is_a_text_and_awss_number_in_cloudwatch(tmp_path: Pa
     text = "age,sex,area,paid,predicted_label\n" + "1,F,1,1,0\n1,F,1,1,1\n1,M,1,1,1\n1,M,1,0,0\n"
     _, analysis = job(tmp_path, text)
     assert metrics(analysis, "post_training_bias")["TE"] == "Infinity"
+    assert metrics(analysis, "pre_training_bias")["CI"] == 0
     path = tmp_path / "output/metrics/cloudwatch/cloudwatch_metrics.jsonl"
     (line,) = [line for line in path.read_text().splitlines() if "bias_metric_TE" in line]
     assert json.loads(line)["Value"] == 2.348543e108
@@ -156,6 +158,13 @@ def test_a_threshold_is_the_same_facet_though_its_largest_value_changes(tmp_path
     assert message.startswith("Completed: ")
 
 
+def test_a_baseline_without_the_stage_is_named(tmp_path: Path) -> None:
+    job(tmp_path / "base", people(40), methods={"pre_training_bias": ALL})
+    baseline = tmp_path / "base/processing/output/analysis.json"
+    with pytest.raises(MonitorError, match="the baseline has no post_training_bias_metrics"):
+        job(tmp_path / "now", people(40), baseline)
+
+
 def test_disparate_impact_is_compared_with_one() -> None:
     assert bias_drift.allowed_range("DI", 0.75) == (0.75, 1.25)
     assert bias_drift.allowed_range("CI", -0.5) == (-0.5, 0.5)
@@ -174,7 +183,11 @@ def test_the_interval_is_the_deviation_of_a_share() -> None:
     ("changes", "error"),
     [
         ({"methods": {"pdp": {}}}, "methods pdp is not supported"),
-        ({"methods": {"report": {}}}, "asks for none of pre_training_bias, post_training_bias"),
+        (
+            {"methods": {"report": {}}},
+            "asks for none of pre_training_bias, post_training_bias, shap",
+        ),
+        ({"methods": {"shap": {}}}, r"methods.shap needs the model, .* put an unpacked bundle"),
         ({"methods": {"pre_training_bias": {"methods": ["XX"]}}}, "bias has no XX; use CDDL"),
         ({"label": "wage"}, "column 'wage' is not one of age, sex"),
         ({"label_values_or_threshold": [7]}, "no row of paid is 7"),
