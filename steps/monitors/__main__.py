@@ -12,6 +12,7 @@ from steps.monitors import (
     cloudwatch,
     constraints,
     environment,
+    estimated_quality,
     quality,
     reading,
     scripts,
@@ -22,7 +23,7 @@ from steps.monitors.columns import Column
 from steps.monitors.environment import MonitorError, Settings
 
 # Analyses other than data quality, by analysis_type.
-ANALYSES = {"MODEL_QUALITY": quality.run}
+ANALYSES = {"MODEL_QUALITY": quality.run, "ESTIMATED_MODEL_QUALITY": estimated_quality.run}
 
 
 def run(variables: Mapping[str, str], root: Path) -> str:
