@@ -98,7 +98,11 @@ def values(side: Side | None) -> list[Any]:
         return [each for line in text.splitlines() if line.strip() for each in _json(line)]
     if "json" in kind or text.lstrip()[:1] in ("{", "["):
         return _json(text)
-    return [_csv_row(cells) for cells in csv.reader(io.StringIO(text)) if cells]
+    try:
+        # newline="": the reader itself knows which ends of lines stand in a quoted cell.
+        return [_csv_row(cells) for cells in csv.reader(io.StringIO(text, newline="")) if cells]
+    except csv.Error:
+        return [text]
 
 
 def _json(text: str) -> list[Any]:

@@ -73,6 +73,7 @@ class Running:
     cluster: list[Host] = field(default_factory=list)
     future: Future[None] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
+    broken: bool = False  # one of its hosts cannot go on: what starts now is ended
 
 
 class Pool:

@@ -132,6 +132,7 @@ def _on_hosts(
         broken = next((each for each in ended if each.exception()), None)
         if broken is not None:
             with running.lock:
+                running.broken = True
                 for process in running.processes:
                     process.stop(GRACE_SECONDS)
     if broken is not None:
@@ -176,6 +177,8 @@ def _started(plane: Plane, row: Row, container: Row, host: Host, running: Runnin
     server = model_servers.start_in(plane, place, planned)
     with running.lock:  # from here on a stop ends the server itself
         running.processes.append(server.process)
+        if running.broken:  # another host ended the job while this server was being started
+            server.process.stop(GRACE_SECONDS)
     return server
 
 

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from deploy.captured import CaptureError, Side, record, rows, values
@@ -78,6 +78,13 @@ def test_what_is_no_record_is_refused(text: str) -> None:
         record(text)
 
 
+def test_a_carriage_return_ends_a_line_and_what_no_csv_can_hold_stays_text() -> None:
+    assert values(Side("text/csv", b"1\r2\r\n3,4")) == [1.0, 2.0, [3.0, 4.0]]
+    long = "x" * 200_000  # above the largest cell that csv reads
+    assert values(Side("text/csv", long.encode())) == [long]
+
+
+@example(b"\r\x00")
 @given(st.binary(max_size=60))
 def test_any_bytes_come_back_from_base64(data: bytes) -> None:
     found = record(line(("x/y", "BASE64", base64.b64encode(data).decode()), None))

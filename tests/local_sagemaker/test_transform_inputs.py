@@ -7,6 +7,7 @@ import io
 import json
 import re
 import struct
+import threading
 from datetime import UTC
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from local_sagemaker.engine import splitting
+from local_sagemaker.engine import splitting, transform
 from tests.local_sagemaker.hosting import create_model
 from tests.local_sagemaker.test_transform_jobs import LINES, out, request, run
 
@@ -107,6 +108,27 @@ def test_a_host_whose_server_is_gone_ends_the_others(
     row = run(local, sagemaker, **cluster(2))
     assert row["TransformJobStatus"] == "Failed"
     assert "the model server ended with exit code 3" in row["FailureReason"]
+
+
+def test_a_host_that_starts_after_another_is_gone_is_ended_too(
+    local: Any, sagemaker: Any, sizes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noticed = threading.Event()
+    start, wait = transform.model_servers.start_in, transform.wait
+
+    def late(plane: Any, place: Any, planned: Any) -> Any:
+        if place.log.name == "job.log":
+            noticed.wait(20)
+        return start(plane, place, planned)
+
+    def noticing(*arguments: Any, **options: Any) -> Any:
+        ended = wait(*arguments, **options)
+        noticed.set()
+        return ended
+
+    monkeypatch.setattr(transform.model_servers, "start_in", late)
+    monkeypatch.setattr(transform, "wait", noticing)
+    test_a_host_whose_server_is_gone_ends_the_others(local, sagemaker, sizes)
 
 
 def manifest(local: Any, *names: str, prefix: str = "in/") -> dict[str, Any]:

@@ -17,22 +17,6 @@ with warnings.catch_warnings():
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def free_port() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
-
-
-@pytest.fixture
-def own_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv("LOCAL_SAGEMAKER_HOME", str(tmp_path / "home"))
-    command = [sys.executable, "-m", "local_sagemaker"]
-    ports = ["--port", free_port(), "--s3-port", free_port()]
-    subprocess.run([*command, "up", *ports], cwd=ROOT, check=True, capture_output=True)
-    yield
-    subprocess.run([*command, "down"], cwd=ROOT, check=True, capture_output=True)
-
-
 @pytest.mark.journey
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("own_plane")
