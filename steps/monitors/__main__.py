@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from steps.monitors import (
+    clarify,
     cloudwatch,
     constraints,
     environment,
@@ -27,7 +28,10 @@ ANALYSES = {"MODEL_QUALITY": quality.run, "ESTIMATED_MODEL_QUALITY": estimated_q
 
 
 def run(variables: Mapping[str, str], root: Path) -> str:
-    """Does the job and gives the sentence for the exit message."""
+    """Does the job and gives the sentence for the exit message. An analysis config makes it
+    Clarify's."""
+    if (root / clarify.CONFIG).is_file():
+        return clarify.run(variables, root)
     if kind := variables.get("analysis_type"):
         if kind not in ANALYSES:
             raise MonitorError(

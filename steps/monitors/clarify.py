@@ -25,6 +25,7 @@ from steps.monitors.environment import MonitorError
 from steps.monitors.quality import CLEAN, FOUND
 
 Variables = Mapping[str, str]
+CONFIG = Path("processing/input/config/analysis_config.json")
 ANALYSES = (*bias.STAGES, "shap")
 METHODS = (*ANALYSES, "report")
 # What AWS publishes for an infinite metric.
@@ -40,7 +41,7 @@ def run(variables: Variables, root: Path) -> str:
             f" {bias.PREDICTED} as CSV into processing/input/data, and leave dataset_format out"
         )
     processing = root / "processing"
-    config = _config(processing / "input/config/analysis_config.json")
+    config = _config(root / CONFIG)
     table = bias_table.read(processing / "input/data", config)
     baseline = _baseline(variables)
     analysis: dict[str, Any] = {"version": "1.0"}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from steps.monitors import bias_drift, clarify
+from steps.monitors.__main__ import run
 from steps.monitors.bias_metrics import POST_TRAINING, PRE_TRAINING, Rows
 from steps.monitors.environment import MonitorError
 
@@ -217,6 +218,14 @@ def test_an_empty_label_or_prediction_is_named(tmp_path: Path) -> None:
         job(tmp_path / "label", people(25) + "20,F,1,,1\n")
     with pytest.raises(MonitorError, match="1 cells of predicted_label are empty"):
         job(tmp_path / "predicted", people(25) + "20,F,1,1,\n")
+
+
+def test_the_analyzer_does_a_clarify_job_where_there_is_an_analysis_config(tmp_path: Path) -> None:
+    job(tmp_path, people(25))
+    output = tmp_path / "processing/output/analysis.json"
+    output.unlink()
+    assert run({}, tmp_path).startswith("Completed: ")
+    assert output.is_file()
 
 
 def test_captured_data_is_refused_with_the_next_step(tmp_path: Path) -> None:
