@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from steps.monitors import (
+    clarify,
     cloudwatch,
     constraints,
     environment,
+    estimated_quality,
     quality,
     reading,
     scripts,
@@ -22,11 +24,14 @@ from steps.monitors.columns import Column
 from steps.monitors.environment import MonitorError, Settings
 
 # Analyses other than data quality, by analysis_type.
-ANALYSES = {"MODEL_QUALITY": quality.run}
+ANALYSES = {"MODEL_QUALITY": quality.run, "ESTIMATED_MODEL_QUALITY": estimated_quality.run}
 
 
 def run(variables: Mapping[str, str], root: Path) -> str:
-    """Does the job and gives the sentence for the exit message."""
+    """Does the job and gives the sentence for the exit message. An analysis config makes it
+    Clarify's."""
+    if (root / clarify.CONFIG).is_file():
+        return clarify.run(variables, root)
     if kind := variables.get("analysis_type"):
         if kind not in ANALYSES:
             raise MonitorError(
@@ -50,7 +55,7 @@ def run(variables: Mapping[str, str], root: Path) -> str:
     else:
         _write(settings.output / "constraints.json", limits)
     if settings.publish:
-        _publish(root, settings, limits, columns, drifts)
+        _publish(root, variables, limits, columns, drifts)
     if settings.post_processor:
         scripts.post_process(settings.post_processor)
     if found:
@@ -65,7 +70,7 @@ def _why_empty(settings: Settings) -> str:
 
 def _publish(
     root: Path,
-    settings: Settings,
+    variables: Mapping[str, str],
     limits: dict[str, Any],
     columns: dict[str, Column],
     drifts: dict[str, float],
@@ -75,7 +80,7 @@ def _publish(
     for name, column in columns.items():
         if constraints.config(limits, rules.get(name, {}))["emit_metrics"] == "Enabled":
             lines += _metrics(name, column, drifts.get(name))
-    cloudwatch.write(root, settings, lines)
+    cloudwatch.write(root, variables, lines)
 
 
 def _metrics(name: str, column: Column, drift: float | None) -> list[dict[str, Any]]:

@@ -57,14 +57,14 @@ def run(variables: Variables, root: Path) -> str:
         suggested = {"version": 0.0, constraints: quality_constraints.suggest(found)}
         _write(settings.output / "constraints.json", suggested)
     if settings.publish:
-        cloudwatch.write(root, settings, _published(found))
+        cloudwatch.write(root, variables, _published(found))
     if settings.post_processor:
         scripts.post_process(settings.post_processor)
     return FOUND.format(len(violations)) if violations else CLEAN
 
 
 def _regression(settings: Settings, variables: Variables) -> tuple[int, dict[str, Any]]:
-    name = _attribute(variables, "inference_attribute")
+    name = quality_rows.attribute(variables, "inference_attribute")
     truths, (predictions,) = _columns(settings, variables, [name])
     targets = quality_rows.numbers(truths, "the ground truth")
     predicted = quality_rows.numbers(predictions, name)
@@ -85,12 +85,12 @@ def _binary(settings: Settings, variables: Variables) -> tuple[int, dict[str, An
     if label or probabilities is None:
         decisions = np.array(quality_rows.decisions(columns[0], names[0]), np.intp)
     else:
-        decisions = np.asarray(probabilities >= _threshold(variables), np.intp)
+        decisions = np.asarray(probabilities >= quality_rows.threshold(variables), np.intp)
     return len(truths), quality_metrics.binary(targets, decisions, probabilities)
 
 
 def _multiclass(settings: Settings, variables: Variables) -> tuple[int, dict[str, Any]]:
-    name = _attribute(variables, "inference_attribute")
+    name = quality_rows.attribute(variables, "inference_attribute")
     truths, (predictions,) = _columns(settings, variables, [name])
     texts = quality_rows.classes(truths + predictions)
     labels, codes = np.unique(texts, return_inverse=True)
@@ -115,22 +115,6 @@ def _columns(
     if not truths:
         raise MonitorError(f"Job inputs had no data: {settings.source} holds no labelled rows")
     return truths, columns
-
-
-def _attribute(variables: Variables, name: str) -> str:
-    if not variables.get(name):
-        raise MonitorError(f"{name} is not set; give it in the job's Environment")
-    return variables[name]
-
-
-def _threshold(variables: Variables) -> float:
-    text = _attribute(variables, "probability_threshold_attribute")
-    try:
-        return float(text)
-    except ValueError:
-        raise MonitorError(
-            f"probability_threshold_attribute is {text!r}; it must be a number"
-        ) from None
 
 
 def _dataset(rows: int, variables: Variables) -> dict[str, Any]:

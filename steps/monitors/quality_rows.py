@@ -17,16 +17,21 @@ Texts = list[str]
 Floats = npt.NDArray[np.float64]
 
 
-def columns(settings: Settings, truth: str, attributes: Sequence[str]) -> tuple[Texts, list[Texts]]:
-    """The targets, and a column per attribute. Raises MonitorError naming what is missing."""
+def columns(
+    settings: Settings, truth: str | None, attributes: Sequence[str]
+) -> tuple[Texts, list[Texts]]:
+    """The targets, and a column per attribute; no targets when truth is None. Raises MonitorError
+    naming what is missing."""
+    labelled = truth is not None
     if settings.kind == "sagemakerCaptureJson":
-        rows = _captured(settings, attributes)
-    elif truth:
-        rows = _rows(settings, (truth, *attributes))
-    else:
+        rows = _captured(settings, labelled, attributes)
+    elif truth == "":
         raise MonitorError("ground_truth_attribute is not set; give it in the job's Environment")
-    found = list(zip(*rows, strict=True)) or [()] * (len(attributes) + 1)
-    return list(found[0]), [list(column) for column in found[1:]]
+    else:
+        rows = _rows(settings, (truth, *attributes) if truth else attributes)
+    found = list(zip(*rows, strict=True)) or [()] * (len(attributes) + labelled)
+    texts = [list(column) for column in found]
+    return (texts[0], texts[1:]) if labelled else ([], texts)
 
 
 def _rows(settings: Settings, attributes: Sequence[str]) -> Iterator[Texts]:
@@ -38,17 +43,16 @@ def _rows(settings: Settings, attributes: Sequence[str]) -> Iterator[Texts]:
             yield [_cell(c, n, f"row {number}") for c, n in zip(cells, names, strict=True)]
 
 
-def _captured(settings: Settings, attributes: Sequence[str]) -> Iterator[Texts]:
+def _captured(settings: Settings, labelled: bool, attributes: Sequence[str]) -> Iterator[Texts]:
     for where, event in ground_truth.read(settings.source):
         try:
             moment = instant(event["eventMetadata"]["inferenceTime"])
             records = capture.joined(event["captureData"], ("endpointOutput",))
-            truths = [row[0] for row in capture.rows(event["groundTruthData"])]
+            truths = _truths(event) if labelled else [[] for _ in records]
         except (KeyError, TypeError, ValueError) as error:
-            raise MonitorError(
-                f"{where} is not a captured record with groundTruthData: {error!r}; merge the"
-                " labels first (steps.monitors.ground_truth)"
-            ) from error
+            wanted = "captured record with groundTruthData" if labelled else "captured record"
+            merge = "; merge the labels first (steps.monitors.ground_truth)" if labelled else ""
+            raise MonitorError(f"{where} is not a {wanted}: {error!r}{merge}") from error
         if not capture.inside(moment, settings):
             continue
         if len(truths) != len(records):
@@ -56,7 +60,11 @@ def _captured(settings: Settings, attributes: Sequence[str]) -> Iterator[Texts]:
         for truth, record in zip(truths, records, strict=True):
             names = [_named(attribute, list(record)) for attribute in attributes]
             cells = [_cell(record[name], name, where) for name in names]
-            yield [_cell(truth, "groundTruthData", where), *cells]
+            yield [_cell(label, "groundTruthData", where) for label in truth] + cells
+
+
+def _truths(event: Mapping[str, Any]) -> list[list[Any]]:
+    return [[row[0]] for row in capture.rows(event["groundTruthData"])]
 
 
 def _named(attribute: str, names: Sequence[str]) -> str:
@@ -100,3 +108,19 @@ DECISIONS: Mapping[str, int] = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, 
 def classes(texts: Texts) -> Texts:
     """The same class in the same letters: 1.0 is 1 where it is a number."""
     return [text[:-2] if text.endswith(".0") and text[:-2].isdecimal() else text for text in texts]
+
+
+def attribute(variables: Mapping[str, str], name: str) -> str:
+    if not variables.get(name):
+        raise MonitorError(f"{name} is not set; give it in the job's Environment")
+    return variables[name]
+
+
+def threshold(variables: Mapping[str, str]) -> float:
+    text = attribute(variables, "probability_threshold_attribute")
+    try:
+        return float(text)
+    except ValueError:
+        raise MonitorError(
+            f"probability_threshold_attribute is {text!r}; it must be a number"
+        ) from None
