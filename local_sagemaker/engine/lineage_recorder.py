@@ -108,9 +108,10 @@ class Recorder:
     def _run(self) -> None:
         while True:
             self._news.wait()
-            if self._plane.clock.wait(self._closing, PAUSE_SECONDS):
-                return
+            self._plane.clock.wait(self._closing, PAUSE_SECONDS)
             self._news.clear()
+            if self._closing.is_set():  # asked last: the news just cleared may have been this
+                return
             self.catch_up()
 
     def _is_written(self, kind: str, row: Row) -> bool:

@@ -117,8 +117,10 @@ def _run(plane: Plane, name: str, wake: threading.Event) -> None:
 
 
 def _drive(plane: Plane, name: str, wake: threading.Event, running: Running) -> None:
-    while not running.closing:
+    while True:
         wake.clear()
+        if running.closing:  # asked last: what was just cleared may have been this
+            return
         row = plane.store.get(KIND, name)
         if row is None or _step(plane, row):
             return

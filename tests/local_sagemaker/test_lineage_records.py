@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from local_sagemaker import boot, lifecycle
 from local_sagemaker.clock import FakeClock
+from local_sagemaker.engine import lineage_recorder
 from tests.local_sagemaker import hosting, pipelining, test_transform_jobs
 from tests.local_sagemaker.test_lineage_entities import artifact, refused
 from tests.local_sagemaker.test_lineage_queries import query
@@ -288,3 +290,25 @@ def test_what_was_deleted_and_made_again_is_recorded_again(sagemaker: Any) -> No
         assert found[0]["Source"]["SourceUri"].endswith(":model-package-group/g")
         for each in found:
             sagemaker.delete_context(ContextName=each["ContextName"])
+
+
+def test_closing_is_not_missed_while_news_are_taken(
+    local: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A close that comes just before the recorder forgets that there were news."""
+    recorder = lineage_recorder.Recorder(local.plane)
+    forget = recorder._news.clear
+    closes = threading.Thread(target=recorder.close, daemon=True)
+
+    def clear() -> None:
+        closes.start()
+        assert recorder._closing.wait(10)
+        assert recorder._news.wait(10)
+        forget()
+
+    monkeypatch.setattr(recorder._news, "clear", clear)
+    recorder.start()
+    recorder._news.set()
+    recorder._thread.join(10)
+    assert not recorder._thread.is_alive()
+    closes.join(10)
